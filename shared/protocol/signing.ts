@@ -1,0 +1,156 @@
+/**
+ * Messages of the signing service: requests as the enclave reads them, answers as it writes them.
+ * Written out by hand rather than by a schema library: `sign` is the hot path of every handshake.
+ */
+import { type CborValue, cborInteger, decodeCbor, encodeCbor } from "../cbor.js"
+import { CodedError } from "../errors.js"
+import { FINGERPRINT_BYTES } from "./limits.js"
+import { SIGNING_STATUS, type SigningErrorCode } from "./signing-status.js"
+
+export const MECHANISMS = ["RSA_PKCS", "RSA_PKCS_PSS", "ECDSA"] as const
+export type MechanismName = (typeof MECHANISMS)[number]
+
+/** Hash functions of the protocol, with the length of their values in bytes. */
+export const HASH_BYTES = { "SHA-256": 32, "SHA-384": 48, "SHA-512": 64 } as const
+export type HashName = keyof typeof HASH_BYTES
+
+/** Parameter of RSA_PKCS_PSS; `hash` serves the message and MGF1, `saltLength` is in bytes. */
+export interface PssParameter {
+  hash: HashName
+  saltLength: number
+}
+
+export type SigningRequest = { id: number } & (
+  | { op: "hello"; version: number }
+  | { op: "generation" }
+  | { op: "list"; offset: number }
+  | { op: "login"; label: string; pin: string }
+  | {
+      op: "sign"
+      /** SHA-256 of the key's DER SubjectPublicKeyInfo. */
+      fingerprint: Uint8Array
+      mechanism: string
+      data: Uint8Array
+      parameter: CborValue
+    }
+)
+
+/** A token as `list` shows it; see PROTOCOL.md. */
+export interface ListedToken {
+  label: string
+  /** DER, leaf first. */
+  certificates: readonly Uint8Array[]
+  /** DER SubjectPublicKeyInfo of the leaf. */
+  publicKey: Uint8Array
+  mechanisms: readonly MechanismName[]
+  /** Seconds since the epoch. */
+  expires: number
+}
+
+/** A signing request refused: `code` is the status that goes back, `requestId` the request's. */
+export class SigningRefusal extends CodedError<SigningErrorCode> {
+  readonly requestId: number
+
+  constructor(code: SigningErrorCode, message: string, requestId = 0) {
+    super(code, message)
+    this.requestId = requestId
+  }
+}
+
+/**
+ * Decodes one request.
+ *
+ * @throws CodedError `malformed-cbor` if the payload is not CBOR of the subset;
+ *   {@link SigningRefusal} `malformed-request` or `unknown-op`, with the request's id if it has one.
+ */
+export function decodeSigningRequest(payload: Uint8Array): SigningRequest {
+  const item = decodeCbor(payload)
+  if (!Array.isArray(item)) throw new SigningRefusal("malformed-request", "not an array")
+  const [id, op, ...fields] = item as CborValue[]
+  if (!isUnsigned(id, 0xffff_ffff)) {
+    throw new SigningRefusal("malformed-request", "requestId must be an unsigned 32-bit integer")
+  }
+  const malformed = (what: string): SigningRefusal =>
+    new SigningRefusal("malformed-request", what, id)
+  const expectFields = (count: number): void => {
+    if (fields.length !== count) throw malformed(`${String(op)} takes ${count} fields`)
+  }
+  switch (op) {
+    case "sign": {
+      expectFields(4)
+      const [fingerprint, mechanism, data, parameter = null] = fields
+      if (!(fingerprint instanceof Uint8Array) || fingerprint.length !== FINGERPRINT_BYTES) {
+        throw malformed("fingerprint must be 32 bytes")
+      }
+      if (typeof mechanism !== "string") throw malformed("mechanism must be a text")
+      if (!(data instanceof Uint8Array)) throw malformed("data must be bytes")
+      return { id, op, fingerprint, mechanism, data, parameter }
+    }
+    case "login": {
+      expectFields(2)
+      const [label, pin] = fields
+      if (typeof label !== "string" || typeof pin !== "string") {
+        throw malformed("label and pin must be texts")
+      }
+      return { id, op, label, pin }
+    }
+    case "list": {
+      expectFields(1)
+      const [offset] = fields
+      if (!isUnsigned(offset, 0xffff_ffff)) throw malformed("offset must be an unsigned integer")
+      return { id, op, offset }
+    }
+    case "generation":
+      expectFields(0)
+      return { id, op }
+    case "hello": {
+      expectFields(1)
+      const [version] = fields
+      if (!isUnsigned(version, 0xffff_ffff) || version === 0) {
+        throw malformed("version must be a positive integer")
+      }
+      return { id, op, version }
+    }
+    default:
+      if (typeof op !== "string") throw malformed("op must be a text")
+      throw new SigningRefusal("unknown-op", "no such operation", id)
+  }
+}
+
+/**
+ * Reads the parameter of RSA_PKCS_PSS.
+ *
+ * @returns undefined unless it is `[hash, saltLength]` with a hash of {@link HASH_BYTES}.
+ */
+export function decodePssParameter(parameter: CborValue): PssParameter | undefined {
+  if (!Array.isArray(parameter) || parameter.length !== 2) return undefined
+  const [hash, saltLength] = parameter as CborValue[]
+  if (typeof hash !== "string" || !Object.hasOwn(HASH_BYTES, hash)) return undefined
+  if (!isUnsigned(saltLength, 0xffff)) return undefined
+  return { hash: hash as HashName, saltLength }
+}
+
+/** The answer to a request that was served. */
+export function encodeSigningResult(id: number, result: CborValue): Buffer {
+  return encodeCbor([id, SIGNING_STATUS.ok, result])
+}
+
+/** The answer to a request that was refused: the code is all that travels. */
+export function encodeSigningError(id: number, code: SigningErrorCode): Buffer {
+  return encodeCbor([id, SIGNING_STATUS[code]])
+}
+
+/** A token in the form of `list`. */
+export function encodeListedToken(token: ListedToken): CborValue {
+  return {
+    label: token.label,
+    certificates: token.certificates,
+    publicKey: token.publicKey,
+    mechanisms: token.mechanisms,
+    expires: cborInteger(token.expires),
+  }
+}
+
+function isUnsigned(value: CborValue | undefined, max: number): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= max
+}
