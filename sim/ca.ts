@@ -1,0 +1,126 @@
+/**
+ * The local certificate authority that stands for Amazon's public roots, and the server
+ * certificates of the simulated services. P-256; made once per simulator directory and kept.
+ */
+import { randomBytes, webcrypto } from "node:crypto"
+import { join } from "node:path"
+import * as x509 from "@peculiar/x509"
+import { readIfThere, writeFileInOneStep } from "./files.js"
+import { KMS_HOST, S3_HOST, type SimPaths } from "./paths.js"
+
+const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" }
+const CA_NAME = "CN=tlskeep simulator CA, O=tlskeep simulator"
+const CA_DAYS = 3650
+/** Public CAs issue for at most 398 days, and some clients insist. */
+const SERVER_DAYS = 397
+const DAY_MS = 86_400_000
+
+const SERVER_NAMES = {
+  kms: [KMS_HOST, "localhost"],
+  s3: [S3_HOST, `*.${S3_HOST}`, "localhost", "*.localhost"],
+} as const
+
+/** Services with a certificate of their own. */
+export type TlsService = keyof typeof SERVER_NAMES
+
+/** What an HTTPS server needs: PEM certificate chain and PKCS#8 key. */
+export interface ServerIdentity {
+  cert: Buffer
+  key: Buffer
+}
+
+x509.cryptoProvider.set(webcrypto)
+
+/** Makes the CA and the server certificates that are not there yet. */
+export async function ensureCa(paths: SimPaths): Promise<void> {
+  if (readIfThere(paths.caFile) !== undefined) return
+  const caKeys = await generateKeys()
+  const caCert = await x509.X509CertificateGenerator.createSelfSigned({
+    serialNumber: serialNumber(),
+    name: CA_NAME,
+    ...validFor(CA_DAYS),
+    signingAlgorithm: ALGORITHM,
+    keys: caKeys,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(
+        x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign,
+        true,
+      ),
+      await x509.SubjectKeyIdentifierExtension.create(caKeys.publicKey),
+    ],
+  })
+  for (const service of Object.keys(SERVER_NAMES) as TlsService[]) {
+    await issueServerCertificate(paths, service, caCert, caKeys)
+  }
+  // Last, since its presence says that the rest is there. The CA's own key is kept nowhere.
+  writeFileInOneStep(paths.caFile, `${caCert.toString("pem")}\n`)
+}
+
+/** Reads the identity of one service, as {@link ensureCa} left it. */
+export function readServerIdentity(paths: SimPaths, service: TlsService): ServerIdentity {
+  const { certFile, keyFile } = identityFiles(paths, service)
+  const cert = readIfThere(certFile)
+  const key = readIfThere(keyFile)
+  if (cert === undefined || key === undefined) throw new Error(`${certFile} is missing`)
+  return { cert, key }
+}
+
+function identityFiles(paths: SimPaths, service: TlsService) {
+  return {
+    certFile: join(paths.caDir, `${service}.pem`),
+    keyFile: join(paths.caDir, `${service}.key`),
+  }
+}
+
+async function issueServerCertificate(
+  paths: SimPaths,
+  service: TlsService,
+  issuer: x509.X509Certificate,
+  issuerKeys: webcrypto.CryptoKeyPair,
+): Promise<void> {
+  const names = SERVER_NAMES[service]
+  const keys = await generateKeys()
+  const cert = await x509.X509CertificateGenerator.create({
+    serialNumber: serialNumber(),
+    subject: `CN=${names[0]}`,
+    issuer: issuer.subject,
+    ...validFor(SERVER_DAYS),
+    signingAlgorithm: ALGORITHM,
+    publicKey: keys.publicKey,
+    signingKey: issuerKeys.privateKey,
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+      new x509.SubjectAlternativeNameExtension([
+        ...names.map((value) => ({ type: "dns" as const, value })),
+        { type: "ip", value: "127.0.0.1" },
+      ]),
+      await x509.AuthorityKeyIdentifierExtension.create(issuerKeys.publicKey),
+    ],
+  })
+  const pkcs8 = await webcrypto.subtle.exportKey("pkcs8", keys.privateKey)
+  const { certFile, keyFile } = identityFiles(paths, service)
+  writeFileInOneStep(keyFile, `${x509.PemConverter.encode(pkcs8, "PRIVATE KEY")}\n`, 0o600)
+  writeFileInOneStep(certFile, `${cert.toString("pem")}\n`)
+}
+
+function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
+  return webcrypto.subtle.generateKey(ALGORITHM, true, [
+    "sign",
+    "verify",
+  ]) as Promise<webcrypto.CryptoKeyPair>
+}
+
+/** A positive serial number of 16 bytes, in hex (RFC 5280 §4.1.2.2). */
+function serialNumber(): string {
+  const bytes = randomBytes(16)
+  bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40
+  return bytes.toString("hex")
+}
+
+function validFor(days: number): { notBefore: Date; notAfter: Date } {
+  const now = Date.now()
+  return { notBefore: new Date(now - DAY_MS), notAfter: new Date(now + days * DAY_MS) }
+}

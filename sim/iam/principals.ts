@@ -1,0 +1,121 @@
+/**
+ * Who may call: the access keys of the simulated account, kept in `iam.json`. One administrator
+ * with a lasting key, and the sessions of the instance's role that IMDS hands out and renews.
+ */
+import { randomBytes } from "node:crypto"
+import { z } from "zod"
+import { readJson, writeJson } from "../files.js"
+import { ADMIN_ARN, ROLE_ARN, ROLE_SESSION_ARN, type SimPaths } from "../paths.js"
+import { type Policy, policySchema } from "./policy-document.js"
+
+const principalSchema = z.strictObject({
+  accessKeyId: z.string().min(16),
+  secretAccessKey: z.string().min(1),
+  /** A session's token; lasting keys have none. */
+  sessionToken: z.string().min(1).optional(),
+  /** ISO 8601; after it the session is refused as expired. */
+  expiration: z.iso.datetime().optional(),
+  arn: z.string().startsWith("arn:"),
+  /** The role that a session was assumed from. */
+  roleArn: z.string().startsWith("arn:").optional(),
+  /** Identity-based policy, as attached to the user or role. */
+  policy: policySchema,
+})
+const iamSchema = z.strictObject({ principals: z.array(principalSchema) })
+
+/** One set of credentials and what they stand for. */
+export type Principal = z.infer<typeof principalSchema>
+
+/** How long a session of the instance role lasts, as on EC2. */
+export const SESSION_TTL_SECS = 6 * 3600
+
+const ADMINISTRATOR_ACCESS: Policy = {
+  Version: "2012-10-17",
+  Statement: [{ Effect: "Allow", Action: "*", Resource: "*" }],
+}
+
+/**
+ * What AWS's guide attaches to the instance's role. kms:Decrypt is there on purpose: a key policy
+ * that delegates to the account's root lets the role decrypt without any attestation.
+ */
+const INSTANCE_ROLE_POLICY: Policy = {
+  Version: "2012-10-17",
+  Statement: [
+    { Effect: "Allow", Action: ["s3:GetObject", "s3:ListBucket"], Resource: "*" },
+    { Effect: "Allow", Action: "kms:Decrypt", Resource: "*" },
+    { Effect: "Allow", Action: "iam:GetRole", Resource: ROLE_ARN },
+  ],
+}
+
+/** All principals of `iam.json`; none if there is no such file. */
+export function readPrincipals(paths: SimPaths): Principal[] {
+  return readJson(paths.iamFile, iamSchema)?.principals ?? []
+}
+
+/** Makes the administrator and a first session of the role if they are not there. */
+export function ensurePrincipals(paths: SimPaths): void {
+  const principals = readPrincipals(paths)
+  if (!principals.some(({ arn }) => arn === ADMIN_ARN)) {
+    principals.push({
+      accessKeyId: accessKeyId("AKIA"),
+      secretAccessKey: randomBytes(30).toString("base64"),
+      arn: ADMIN_ARN,
+      policy: ADMINISTRATOR_ACCESS,
+    })
+    writePrincipals(paths, principals)
+  }
+  currentRoleSession(paths, SESSION_TTL_SECS)
+}
+
+/** The administrator, for tools that seed the account. */
+export function readAdmin(paths: SimPaths): Principal {
+  const admin = readPrincipals(paths).find(({ arn }) => arn === ADMIN_ARN)
+  if (admin === undefined) throw new Error(`${paths.iamFile} has no administrator`)
+  return admin
+}
+
+/**
+ * The session of the instance's role to hand out now. A new one is made when the newest has lived
+ * half of `ttlSecs`; older ones stay good until they expire.
+ */
+export function currentRoleSession(
+  paths: SimPaths,
+  ttlSecs: number,
+): Principal & { sessionToken: string; expiration: string } {
+  const principals = readPrincipals(paths)
+  const now = Date.now()
+  for (const principal of principals.toReversed()) {
+    const { arn, sessionToken, expiration } = principal
+    if (arn !== ROLE_SESSION_ARN || sessionToken === undefined || expiration === undefined) continue
+    if (Date.parse(expiration) - now > (ttlSecs * 1000) / 2) {
+      return { ...principal, sessionToken, expiration }
+    }
+  }
+  const session = {
+    accessKeyId: accessKeyId("ASIA"),
+    secretAccessKey: randomBytes(30).toString("base64"),
+    sessionToken: randomBytes(180).toString("base64"),
+    expiration: new Date(now + ttlSecs * 1000).toISOString(),
+    arn: ROLE_SESSION_ARN,
+    roleArn: ROLE_ARN,
+    policy: INSTANCE_ROLE_POLICY,
+  }
+  // Sessions long expired are forgotten, so that the file does not grow for ever.
+  const kept = principals.filter(({ expiration }) => !endedBefore(expiration, now - 3_600_000))
+  writePrincipals(paths, [...kept, session])
+  return session
+}
+
+function endedBefore(expiration: string | undefined, instantMs: number): boolean {
+  return expiration !== undefined && Date.parse(expiration) < instantMs
+}
+
+function writePrincipals(paths: SimPaths, principals: Principal[]): void {
+  writeJson(paths.iamFile, { principals }, 0o600)
+}
+
+const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+
+function accessKeyId(prefix: "AKIA" | "ASIA"): string {
+  return prefix + Array.from(randomBytes(16), (byte) => BASE32[byte & 31]).join("")
+}
