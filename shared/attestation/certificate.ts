@@ -7,6 +7,11 @@ import forge from "node-forge"
 import { AttestationError } from "./errors.js"
 
 const { asn1 } = forge
+/** Its typings know the boolean form only. Bit strings stay opaque: it would guess at ASN.1 in them. */
+const fromDer = asn1.fromDer as unknown as (
+  bytes: string,
+  options: { strict: boolean; parseAllBytes: boolean; decodeBitStrings: boolean },
+) => forge.asn1.Asn1
 
 const OID_ECDSA_WITH_SHA384 = "1.2.840.10045.4.3.3"
 const OID_BASIC_CONSTRAINTS = "2.5.29.19"
@@ -157,12 +162,7 @@ function readKeyUsage(value: string): ReadonlySet<KeyUsage> {
 }
 
 function parseDer(bytes: string): forge.asn1.Asn1 {
-  // Not decoding bit strings: node-forge would guess at ASN.1 inside a signature or a key.
-  return asn1.fromDer(bytes, {
-    strict: true,
-    parseAllBytes: true,
-    decodeBitStrings: false,
-  } as never)
+  return fromDer(bytes, { strict: true, parseAllBytes: true, decodeBitStrings: false })
 }
 
 function children(node: forge.asn1.Asn1 | undefined): forge.asn1.Asn1[] {
