@@ -1,0 +1,67 @@
+// A private key in memory: parsed from PEM, checked for consistency, never given out again.
+#pragma once
+
+#include <openssl/evp.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+namespace tlskeep {
+
+struct PkeyDeleter {
+  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
+};
+struct PkeyContextDeleter {
+  void operator()(EVP_PKEY_CTX* context) const { EVP_PKEY_CTX_free(context); }
+};
+using PkeyContext = std::unique_ptr<EVP_PKEY_CTX, PkeyContextDeleter>;
+
+enum class KeyType { kRsa, kEc };
+
+// Limits of what is accepted. RSA: what public CAs certify and web servers use.
+inline constexpr int kMinRsaBits = 2048;
+inline constexpr int kMaxRsaBits = 4096;
+
+// Immutable and safe to use from any number of threads; the memory is cleared when the last
+// owner lets go.
+class PrivateKey {
+ public:
+  // Reads the first private key in `pem`: PKCS #8 `PRIVATE KEY`, PKCS #1 `RSA PRIVATE KEY` or
+  // SEC 1 `EC PRIVATE KEY`; other blocks before it (`EC PARAMETERS`) are skipped.
+  // Throws AddonError: `malformed-private-key`, `encrypted-private-key`, `unsupported-key-type`
+  // (anything but RSA of 2048 to 4096 bits, P-256 and P-384), `inconsistent-private-key` (the
+  // parts do not belong together: such a key can leak itself through its signatures).
+  static std::shared_ptr<const PrivateKey> FromPem(std::span<const std::uint8_t> pem);
+
+  KeyType type() const { return type_; }
+  // RSA: of the modulus. EC: of the field (256 or 384).
+  int bits() const { return bits_; }
+  // RSA: modulus length. EC: twice the order's length (r and s).
+  std::size_t signature_bytes() const { return signature_bytes_; }
+  // SubjectPublicKeyInfo in DER; EC as a named curve with an uncompressed point.
+  const std::vector<std::uint8_t>& public_key() const { return public_key_; }
+
+  EVP_PKEY* pkey() const { return key_.get(); }
+
+  // A context ready to sign by ECDSA; give it back with ReturnEcdsa. Setting one up costs a
+  // tenth of a P-256 signature, and libcrypto allows it to sign many times.
+  PkeyContext TakeEcdsa() const;
+  void ReturnEcdsa(PkeyContext context) const;
+
+ private:
+  explicit PrivateKey(std::unique_ptr<EVP_PKEY, PkeyDeleter> key);
+
+  std::unique_ptr<EVP_PKEY, PkeyDeleter> key_;
+  KeyType type_;
+  int bits_;
+  std::size_t signature_bytes_;
+  std::vector<std::uint8_t> public_key_;
+  mutable std::mutex idle_mutex_;
+  mutable std::vector<PkeyContext> idle_;
+};
+
+}  // namespace tlskeep
