@@ -30,9 +30,13 @@ export interface AccessRequest {
  */
 export type ResourcePolicyRole = "must-allow-or-delegate" | "may-allow"
 
+/** The kind of policy that decided, in AWS's words. */
+export type PolicyKind = "resource-based" | "identity-based"
+
 export type Decision =
-  | { allowed: true; by: "resource-based" | "identity-based" }
-  | { allowed: false; explicit: "resource-based" | "identity-based" | undefined }
+  | { allowed: true; by: PolicyKind }
+  /** Refused by a deny in such a policy, or for want of an allow in one. */
+  | { allowed: false; why: "explicit-deny" | "no-allow"; kind: PolicyKind }
 
 /** Decides a request under the policy on its resource (if any) and the caller's own. */
 export function evaluateAccess(
@@ -47,22 +51,26 @@ export function evaluateAccess(
   const own = request.principal.policy.Statement.filter((s) => statementApplies(s, full))
 
   // A deny for the account's root reaches everyone in the account.
-  if ([...direct, ...delegated].some(isDeny)) return { allowed: false, explicit: "resource-based" }
-  if (own.some(isDeny)) return { allowed: false, explicit: "identity-based" }
+  if ([...direct, ...delegated].some(isDeny)) return refused("explicit-deny", "resource-based")
+  if (own.some(isDeny)) return refused("explicit-deny", "identity-based")
   if (direct.length > 0) return { allowed: true, by: "resource-based" }
   const ownSuffices = role === "may-allow" || delegated.length > 0
   if (ownSuffices && own.length > 0) return { allowed: true, by: "identity-based" }
-  return { allowed: false, explicit: undefined }
+  return refused("no-allow", ownSuffices ? "identity-based" : "resource-based")
 }
 
 /** The sentence with which AWS refuses, without its code. */
-export function refusalMessage(request: AccessRequest, explicit: string | undefined): string {
-  const head =
-    `User: ${request.principal.arn} is not authorized to perform: ${request.action} ` +
-    `on resource: ${request.resource}`
-  return explicit === undefined
-    ? `${head} because no resource-based policy allows the ${request.action} action`
-    : `${head} with an explicit deny in ${explicit === "identity-based" ? "an" : "a"} ${explicit} policy`
+export function refusalMessage(
+  { principal, action, resource }: AccessRequest,
+  { why, kind }: Extract<Decision, { allowed: false }>,
+): string {
+  const head = `User: ${principal.arn} is not authorized to perform: ${action} on resource: ${resource}`
+  if (why === "no-allow") return `${head} because no ${kind} policy allows the ${action} action`
+  return `${head} with an explicit deny in ${kind === "identity-based" ? "an" : "a"} ${kind} policy`
+}
+
+function refused(why: "explicit-deny" | "no-allow", kind: PolicyKind): Decision {
+  return { allowed: false, why, kind }
 }
 
 function isDeny({ Effect }: Statement): boolean {
