@@ -28,6 +28,8 @@ import {
   readRandom,
 } from "./responses.js"
 
+export type { NsmDevice } from "./device.js"
+
 /**
  * A client of one NSM. Limits are checked before a request is sent, every response against what was
  * asked. All methods reject with {@link NsmError}; nothing is retried.

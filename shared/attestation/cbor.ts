@@ -65,7 +65,7 @@ class Reader {
       case 1:
         return negative(definite(head))
       case 2:
-        return this.#take(definite(head)).slice()
+        return new Uint8Array(this.#take(definite(head))) // a copy; a Buffer's slice() is none
       case 3:
         return text(this.#take(definite(head)))
       case 4:

@@ -1,0 +1,44 @@
+/** What the enclave tells its owner about itself. */
+import type { EnclaveDescription } from "../shared/protocol/control.js"
+import type { Nsm } from "./nsm/index.js"
+import type { Ownership } from "./ownership.js"
+import type { UsagePolicy } from "./policy/usage-policy.js"
+import { describeToken } from "./token/token.js"
+import type { TokenStore } from "./token/token-store.js"
+
+export type Describe = () => EnclaveDescription
+
+/** PCRs 0 to 15 are locked at boot; 0, 1 and 2 are zero for an enclave in debug mode. */
+const LOCKED_PCRS = 16
+const DEBUG_ZERO_PCRS = [0, 1, 2]
+
+/** Measures once at boot, since PCRs 0 to 15 never change, and describes on demand. */
+export async function describer(deps: {
+  nsm: Nsm
+  store: TokenStore
+  policy: UsagePolicy
+  ownership: Ownership
+  version: string
+}): Promise<Describe> {
+  const { nsm, store, policy, ownership, version } = deps
+  const { moduleId } = await nsm.describe()
+  const pcrs: Record<string, string> = {}
+  for (let index = 0; index < LOCKED_PCRS; index++) {
+    const { value } = await nsm.describePcr(index)
+    pcrs[index] = Buffer.from(value).toString("hex")
+  }
+  const debug = DEBUG_ZERO_PCRS.every((index) => /^0*$/.test(pcrs[index] ?? ""))
+  const bootedAt = Date.now()
+  return () => ({
+    version,
+    moduleId,
+    pcrs,
+    debug,
+    phase: ownership.phase,
+    policy: policy.name,
+    bootedAt,
+    now: Date.now(),
+    generation: store.generation,
+    tokens: store.list().map(describeToken),
+  })
+}

@@ -1,0 +1,63 @@
+/** A token: certificates, one current key, keys retiring after renewals, a PIN and a lease. */
+import type { SigningKey } from "../../native/addon/index.js"
+import type { TokenDescription } from "../../shared/protocol/control.js"
+import type { DecryptRequest } from "../kms/recipient-decrypt.js"
+import type { PinGate } from "./pin.js"
+
+/** A token ends this long after its last attestation. */
+export const TOKEN_LEASE_MS = 48 * 3_600_000
+/** A key replaced by a renewal signs on for as long: old server workers still hold it. */
+export const RETIREMENT_MS = 3_600_000
+
+/** A private key in use, and how it is named. */
+export interface HeldKey {
+  key: SigningKey
+  /** SHA-256 of the DER SubjectPublicKeyInfo. */
+  fingerprint: Buffer
+}
+
+/** How a token's key was obtained; kept so that its lease can be renewed by the same request. */
+export type KeySource = Omit<DecryptRequest, "credentials">
+
+export interface TokenContent {
+  label: string
+  pin: string
+  /** DER, leaf first. */
+  certificates: readonly Uint8Array[]
+  key: SigningKey
+  source: KeySource
+  /** ARN of the KMS key that decrypted the private key. */
+  keyId: string
+}
+
+export interface Token {
+  readonly label: string
+  /** Replaced when the PIN changes: logins prove themselves against this very gate. */
+  pin: PinGate
+  certificates: readonly Uint8Array[]
+  current: HeldKey
+  retiring: { held: HeldKey; until: number }[]
+  source: KeySource
+  keyId: string
+  /** ms since the epoch. */
+  attestedAt: number
+  expiresAt: number
+  signatures: Map<string, number>
+  refusals: number
+}
+
+/** The token as the control service describes it: nothing secret. */
+export function describeToken(token: Token): TokenDescription {
+  const { key, fingerprint } = token.current
+  return {
+    label: token.label,
+    fingerprint: fingerprint.toString("hex"),
+    keyType: key.keyType === "RSA" ? `RSA-${key.bits}` : (key.curve ?? `EC-${key.bits}`),
+    keyId: token.keyId,
+    attestedAt: token.attestedAt,
+    expiresAt: token.expiresAt,
+    retiringKeys: token.retiring.length,
+    signatures: Object.fromEntries(token.signatures),
+    refusals: token.refusals,
+  }
+}
