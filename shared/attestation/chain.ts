@@ -43,6 +43,7 @@ export function verifyChain(
   const authorities = cabundle.map((der, index) => parseCertificate(der, `cabundle[${index}]`))
   const target = parseCertificate(leaf, "certificate")
   const path = [...authorities, target]
+  checkDistinct(path)
 
   for (const [index, ca] of authorities.entries()) {
     checkAuthority(ca, authorities.length - 1 - index)
@@ -63,6 +64,13 @@ function checkRoot(root: Uint8Array | undefined, fingerprint: string): void {
       "untrusted-root",
       `the document's root certificate is ${actual}, not the one trusted`,
     )
+  }
+}
+
+/** A self-signed certificate would otherwise pass as its own issuer any number of times. */
+function checkDistinct(path: readonly Certificate[]): void {
+  if (new Set(path.map(({ x509 }) => x509.fingerprint256)).size < path.length) {
+    throw new AttestationError("invalid-chain", "a certificate occurs twice in the path")
   }
 }
 
