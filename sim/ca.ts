@@ -2,6 +2,7 @@
  * The local certificate authority that stands for Amazon's public roots, and the server
  * certificates of the simulated services. P-256; made once per simulator directory and kept.
  */
+import "reflect-metadata" // @peculiar/x509 does not load without it
 import { randomBytes, webcrypto } from "node:crypto"
 import { join } from "node:path"
 import * as x509 from "@peculiar/x509"
