@@ -22,9 +22,9 @@ function load(name: string) {
   return { bytes, document: decodeUnverifiedAttestationDocument(bytes) }
 }
 
-test.skipIf(files.length > 0)("real documents", ({ skip }) => {
-  skip("no folder of real attestation documents beside this checkout")
-})
+if (files.length === 0) {
+  test.skip("real documents: there is no folder of them beside this checkout", () => undefined)
+}
 
 describe.each(signed)("%s", (name) => {
   const { bytes, document } = load(name)
