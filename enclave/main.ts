@@ -3,28 +3,19 @@
  * the real NSM, Amazon's roots, the policy `tls-server`; the parent can set none of it.
  */
 import { pino } from "pino"
-import { connectVsock, listenVsock, openNsmDevice } from "../native/addon/index.js"
+import { openNsmDevice, VMADDR_CID_ANY } from "../native/addon/index.js"
+import { vsockTransport } from "../native/addon/vsock-transport.js"
 import {
   CONTROL_PORT,
   KMS_RELAY_PORT,
   PARENT_CID,
   SIGNING_PORT,
 } from "../shared/protocol/limits.js"
-import type { TransportOptions } from "../shared/transport/transport.js"
 import { AMAZON_ROOTS } from "./kms/amazon-roots.js"
 import { TLS_SERVER_POLICY } from "./policy/tls-server.js"
 import { runEnclave } from "./run.js"
 
-/** VMADDR_CID_ANY, vsock(7): whatever CID the hypervisor gave this enclave. */
-const ANY_CID = 0xffff_ffff
-
 const log = pino({ name: "tlskeep-enclave" })
-const transport: TransportOptions = {
-  vsock: {
-    connect: connectVsock,
-    listen: (port, onConnection) => listenVsock({ port, cid: ANY_CID }, onConnection),
-  },
-}
 
 try {
   await runEnclave({
@@ -32,10 +23,10 @@ try {
     policy: TLS_SERVER_POLICY,
     kmsRoots: AMAZON_ROOTS,
     connectKmsRelay: () =>
-      connectVsock({ cid: PARENT_CID, port: KMS_RELAY_PORT, timeoutMs: 10_000 }),
-    signing: { kind: "vsock", cid: ANY_CID, port: SIGNING_PORT },
-    control: { kind: "vsock", cid: ANY_CID, port: CONTROL_PORT },
-    transport,
+      vsockTransport.connect({ cid: PARENT_CID, port: KMS_RELAY_PORT, timeoutMs: 10_000 }),
+    signing: { kind: "vsock", cid: VMADDR_CID_ANY, port: SIGNING_PORT },
+    control: { kind: "vsock", cid: VMADDR_CID_ANY, port: CONTROL_PORT },
+    transport: { vsock: vsockTransport },
     log,
   })
 } catch (error) {

@@ -1,0 +1,182 @@
+/**
+ * Keeps one token alive: fetches its key object, has the enclave open it, proves the module, writes
+ * what the web server reads, reloads it, and attests again before the lease ends.
+ */
+import { setTimeout as sleep } from "node:timers/promises"
+import type { Logger } from "pino"
+import type { ControlCredentials, TokenDescription } from "../../shared/protocol/control.js"
+import { DENIAL_CONTROL_CODES } from "../../shared/protocol/control-codes.js"
+import { fingerprintOf, publicKeyOf } from "../../shared/public-key.js"
+import type { TokenConfig } from "../config/schema.js"
+import type { OwnedEnclave } from "../enclave-host/enclave-host.js"
+import { AgentError, errorFields } from "../errors.js"
+import type { KeyObject } from "../source/key-object.js"
+import type { Source } from "../source/s3-source.js"
+
+/** What a keeper needs of the rest of the agent. */
+export interface KeeperDeps {
+  config: TokenConfig
+  source: Source
+  region: string
+  syncIntervalMs: number
+  credentials(): Promise<ControlCredentials>
+  pin(): Promise<string>
+  selfTest(object: KeyObject, pin: string): Promise<void>
+  /** Writes the server's files and has it read them. */
+  publish(object: KeyObject): Promise<void>
+  log: Logger
+}
+
+const FIRST_RETRY_MS = 500
+const MAX_RETRY_MS = 60_000
+
+export class TokenKeeper {
+  readonly #deps: KeeperDeps
+  /** The last object fetched: what a new enclave is given even while the source is away. */
+  #object: KeyObject | undefined
+  /** What the enclave was last given, and proven to sign with. */
+  #served: { enclave: OwnedEnclave; object: KeyObject } | undefined
+  /** What the web server was last told to use. */
+  #published: KeyObject | undefined
+  #refreshAt = 0
+
+  constructor(deps: KeeperDeps) {
+    this.#deps = deps
+  }
+
+  get label(): string {
+    return this.#deps.config.label
+  }
+
+  /**
+   * Makes the token right in this enclave, then keeps it so until `signal` aborts. Failures are
+   * logged, backed off from and tried again; a token is never given up.
+   */
+  async keep(enclave: OwnedEnclave, signal: AbortSignal): Promise<void> {
+    const { log, syncIntervalMs } = this.#deps
+    let retryMs = FIRST_RETRY_MS
+    while (!signal.aborted) {
+      let waitMs: number
+      try {
+        await this.sync(enclave)
+        await this.#refreshIfDue(enclave)
+        retryMs = FIRST_RETRY_MS
+        waitMs = Math.min(syncIntervalMs, Math.max(0, this.#refreshAt - Date.now()))
+      } catch (error) {
+        if (signal.aborted) return
+        waitMs = retryMs
+        retryMs = Math.min(retryMs * 2, MAX_RETRY_MS)
+        log.error({ ...errorFields(error), retryInMs: waitMs }, "token not in order")
+      }
+      await sleep(waitMs, undefined, { signal }).catch(() => {})
+    }
+  }
+
+  /**
+   * One round: fetch, and whatever follows from what was fetched.
+   *
+   * @throws AgentError of the step that failed; the next round goes on from there.
+   */
+  async sync(enclave: OwnedEnclave): Promise<void> {
+    const object = await this.#fetch(enclave)
+    if (this.#served?.enclave !== enclave || this.#served.object !== object) {
+      await this.#provision(enclave, object)
+      this.#served = { enclave, object }
+    }
+    if (this.#published !== object) {
+      await this.#deps.publish(object)
+      this.#published = object
+    }
+  }
+
+  async #fetch(enclave: OwnedEnclave): Promise<KeyObject> {
+    const { source, log } = this.#deps
+    try {
+      const fetched = await source.fetch()
+      if (fetched.changed) this.#object = fetched.object
+    } catch (error) {
+      // While the source is away, a new enclave gets what the last one had.
+      if (this.#served?.enclave === enclave || this.#object === undefined) throw error
+      log.warn(errorFields(error), "source not reachable: using the object fetched before")
+    }
+    if (this.#object === undefined) throw new AgentError("s3-failed", "the source gave no object")
+    return this.#object
+  }
+
+  async #provision(enclave: OwnedEnclave, object: KeyObject): Promise<void> {
+    const { log, selfTest } = this.#deps
+    const pin = await this.#deps.pin()
+    if (!this.#isThere(enclave, object)) {
+      const startedAt = Date.now()
+      const token = await this.#askFor(enclave, object, pin)
+      const { fingerprint, keyType, keyId } = token
+      const durationMs = Date.now() - startedAt
+      log.info({ fingerprint, keyType, keyId, durationMs }, "token provisioned")
+      this.#scheduleRefresh(token.attestedAt)
+    }
+    const startedAt = Date.now()
+    await selfTest(object, pin)
+    log.info({ durationMs: Date.now() - startedAt }, "module self-test passed")
+  }
+
+  async #askFor(enclave: OwnedEnclave, object: KeyObject, pin: string): Promise<TokenDescription> {
+    const { config, region, credentials } = this.#deps
+    try {
+      return await enclave.client.provision({
+        label: this.label,
+        pin,
+        certificates: object.certificates.map(({ raw }) => raw),
+        encryptedPrivateKey: object.encryptedPrivateKey,
+        keyId: config.source.S3.kms_key_id ?? object.keyId,
+        region,
+        credentials: await credentials(),
+        encryptionContext: object.encryptionContext,
+      })
+    } catch (error) {
+      throw withMeasurement(error, enclave)
+    }
+  }
+
+  /** Whether an adopted enclave serves this very key already. */
+  #isThere(enclave: OwnedEnclave, object: KeyObject): boolean {
+    const [leaf] = object.certificates
+    const token = enclave.adopted
+      ? enclave.description.tokens.find(({ label }) => label === this.label)
+      : undefined
+    if (token === undefined || leaf === undefined) return false
+    if (token.fingerprint !== fingerprintOf(publicKeyOf(leaf)).toString("hex")) return false
+    this.#scheduleRefresh(token.attestedAt)
+    return true
+  }
+
+  async #refreshIfDue(enclave: OwnedEnclave): Promise<void> {
+    if (Date.now() < this.#refreshAt) return
+    try {
+      const credentials = await this.#deps.credentials()
+      const { attestedAt, expiresAt } = await enclave.client.refresh(this.label, credentials)
+      this.#scheduleRefresh(attestedAt)
+      const until = new Date(expiresAt).toISOString()
+      this.#deps.log.info({ expiresAt: until }, "token attested again")
+    } catch (error) {
+      // A denial released the token, or it is gone: the next round provisions it as a new one.
+      if (RELEASED.has((error as AgentError).code)) this.#served = undefined
+      throw withMeasurement(error, enclave)
+    }
+  }
+
+  #scheduleRefresh(attestedAt: number): void {
+    this.#refreshAt = attestedAt + this.#deps.config.refresh_interval_secs * 1_000
+  }
+}
+
+const RELEASED: ReadonlySet<string> = new Set([...DENIAL_CONTROL_CODES, "unknown-token"])
+
+/** A refusal by KMS is about the image: the sentence says which one it is. */
+function withMeasurement(error: unknown, { description }: OwnedEnclave): unknown {
+  if (!(error instanceof AgentError) || !error.code.startsWith("kms-access-denied")) return error
+  const debug = description.debug ? ", a debug-mode enclave" : ""
+  return new AgentError(error.code, `${error.message}; PCR0 is ${description.pcrs["0"]}${debug}`, {
+    advice: error.advice,
+    cause: error,
+  })
+}

@@ -1,0 +1,47 @@
+#!/usr/bin/env node
+/** The `tlskeep` command. */
+import { Command } from "commander"
+import { VERSION } from "../shared/version.js"
+import { type AgentOptions, agentCommand } from "./commands/agent.js"
+import { type SealOptions, sealCommand } from "./commands/seal.js"
+import { AgentError } from "./errors.js"
+
+const program = new Command("tlskeep")
+  .description("TLS private keys that exist in the clear only inside a Nitro Enclave")
+  .version(VERSION)
+  .showSuggestionAfterError()
+
+program
+  .command("agent")
+  .description("run the enclave, provision its tokens and keep the web server up to date")
+  .option("--config <file>", "configuration file", "/etc/tlskeep/tlskeep.yaml")
+  .option("--once", "bring every token in order once, then exit", false)
+  .action(async (options: AgentOptions) => {
+    process.exitCode = await agentCommand(options)
+  })
+
+program
+  .command("seal")
+  .description("pack a private key and its certificate into a key object under a KMS key")
+  .requiredOption("--key <file>", "private key, PEM")
+  .requiredOption("--certificate <file>", "certificate, PEM; its chain may follow in the file")
+  .option("--chain <file>", "chain, PEM")
+  .requiredOption("--kms-key-id <arn>", "ARN of the KMS key to encrypt under")
+  .requiredOption("--output <file|s3://bucket/key>", "where the key object goes")
+  .action(async (options: SealOptions) => {
+    process.stdout.write(`${await sealCommand(options)}\n`)
+  })
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  process.stderr.write(`${report(error)}\n`)
+  process.exitCode = 1
+}
+
+function report(error: unknown): string {
+  if (!(error instanceof AgentError))
+    return error instanceof Error ? String(error.stack) : `${error}`
+  const advice = error.advice === "" ? "" : `\n${error.advice}`
+  return `tlskeep: ${error.code}: ${error.message}${advice}`
+}

@@ -1,0 +1,43 @@
+/** Which keys a schema knows at a place, and which of them a misspelt one was meant to be. */
+import { distance } from "fastest-levenshtein"
+import { z } from "zod"
+
+/** The keys of the object at `path` of a schema; none where there is no object. */
+export function knownKeysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  let current = unwrap(schema)
+  for (const step of path) {
+    if (current instanceof z.ZodArray) current = unwrap(current.element as z.ZodType)
+    else if (current instanceof z.ZodObject) {
+      const next = (current.shape as Record<string, z.ZodType>)[String(step)]
+      if (next === undefined) return []
+      current = unwrap(next)
+    } else return []
+  }
+  return current instanceof z.ZodObject ? Object.keys(current.shape) : []
+}
+
+/** The known key within two thirds' likeness of a misspelt one, or undefined. */
+export function likelySpelling(key: string, known: readonly string[]): string | undefined {
+  const plain = (text: string): string => text.toLowerCase().replaceAll("-", "_")
+  const ranked = known
+    .map((candidate) => ({ candidate, edits: distance(plain(key), plain(candidate)) }))
+    .sort((a, b) => a.edits - b.edits)
+  const best = ranked[0]
+  if (best === undefined) return undefined
+  return best.edits <= Math.max(1, Math.floor(best.candidate.length / 3))
+    ? best.candidate
+    : undefined
+}
+
+/** Takes defaults and optionals off a schema. */
+function unwrap(schema: z.ZodType): z.ZodType {
+  let current = schema
+  while (
+    current instanceof z.ZodDefault ||
+    current instanceof z.ZodPrefault ||
+    current instanceof z.ZodOptional
+  ) {
+    current = current.unwrap() as z.ZodType
+  }
+  return current
+}

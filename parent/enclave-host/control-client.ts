@@ -1,0 +1,148 @@
+/** The agent's side of the control service: one connection, requests by id, closed when it breaks. */
+import type { Duplex } from "node:stream"
+import type { z } from "zod"
+import type { Address } from "../../shared/address.js"
+import type { CborValue } from "../../shared/cbor.js"
+import { FramedStream } from "../../shared/framed-stream.js"
+import {
+  type ControlAnswer,
+  type ControlCredentials,
+  type ControlOp,
+  decodeControlAnswer,
+  type EnclaveDescription,
+  enclaveDescriptionSchema,
+  encodeControlRequest,
+  type ProvisionRequest,
+  type TokenDescription,
+  tokenDescriptionSchema,
+} from "../../shared/protocol/control.js"
+import { PROTOCOL_VERSION } from "../../shared/protocol/limits.js"
+import { connect, type TransportOptions } from "../../shared/transport/transport.js"
+import { controlRefusal } from "../control-refusal.js"
+import { AgentError } from "../errors.js"
+
+interface Pending {
+  resolve(answer: ControlAnswer): void
+  reject(error: Error): void
+  timer: NodeJS.Timeout
+}
+
+/** Provisioning waits for KMS, three attempts of up to 10 s. */
+const ANSWER_TIMEOUT_MS = 45_000
+
+export class ControlClient {
+  readonly #stream: FramedStream
+  readonly #pending = new Map<number, Pending>()
+  #nextId = 1
+  #open = true
+  /** Resolves when the connection is gone, for whatever reason. */
+  readonly closed: Promise<void>
+
+  private constructor(stream: Duplex) {
+    let onClosed: () => void = () => {}
+    this.closed = new Promise((resolve) => {
+      onClosed = resolve
+    })
+    this.#stream = new FramedStream(stream, {
+      payload: (payload) => this.#receive(Buffer.from(payload)),
+      broken: () => this.#stream.destroy(),
+      closed: () => {
+        this.#open = false
+        for (const id of [...this.#pending.keys()]) this.#settle(id)?.reject(unreachable())
+        onClosed()
+      },
+    })
+  }
+
+  /**
+   * Connects and proves to be the enclave's owner, or becomes it.
+   *
+   * @throws CodedError of the transport; AgentError `not-owner`, `control-timeout`, …
+   */
+  static async connect(
+    address: Address,
+    secret: Uint8Array,
+    transport: TransportOptions,
+  ): Promise<ControlClient> {
+    const client = new ControlClient(await connect(address, transport))
+    try {
+      await client.#request("hello", { version: PROTOCOL_VERSION, secret })
+      return client
+    } catch (error) {
+      client.close()
+      throw error
+    }
+  }
+
+  describe(): Promise<EnclaveDescription> {
+    return this.#checked(enclaveDescriptionSchema, "describe")
+  }
+
+  /** @throws AgentError with the enclave's code */
+  provision(request: ProvisionRequest): Promise<TokenDescription> {
+    return this.#checked(tokenDescriptionSchema, "provision", { ...request })
+  }
+
+  refresh(label: string, credentials: ControlCredentials): Promise<TokenDescription> {
+    return this.#checked(tokenDescriptionSchema, "refresh", { label, credentials })
+  }
+
+  async remove(label: string): Promise<void> {
+    await this.#request("remove", { label })
+  }
+
+  close(): void {
+    this.#stream.destroy()
+  }
+
+  async #checked<Schema extends z.ZodType>(
+    schema: Schema,
+    op: ControlOp,
+    fields?: CborValue,
+  ): Promise<z.output<Schema>> {
+    const parsed = schema.safeParse(await this.#request(op, fields))
+    if (parsed.success) return parsed.data
+    throw new AgentError("control-protocol", `the enclave's answer to ${op} is malformed`, {
+      advice: "Run an enclave image of this agent's version.",
+      cause: parsed.error,
+    })
+  }
+
+  async #request(op: ControlOp, fields?: CborValue): Promise<unknown> {
+    if (!this.#open) throw unreachable()
+    const id = this.#nextId++
+    const answer = await new Promise<ControlAnswer>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        const message = `the enclave did not answer ${op} in ${ANSWER_TIMEOUT_MS / 1_000} s`
+        this.#settle(id)?.reject(new AgentError("control-timeout", message))
+      }, ANSWER_TIMEOUT_MS)
+      this.#pending.set(id, { resolve, reject, timer })
+      this.#stream.send(encodeControlRequest(id, op, fields))
+    })
+    if ("code" in answer) throw controlRefusal(answer.code, answer.detail)
+    return answer.result
+  }
+
+  #receive(payload: Buffer): void {
+    let answer: ControlAnswer
+    try {
+      answer = decodeControlAnswer(payload)
+    } catch {
+      this.#stream.destroy()
+      return
+    }
+    this.#settle(answer.id)?.resolve(answer)
+  }
+
+  #settle(id: number): Pending | undefined {
+    const pending = this.#pending.get(id)
+    if (pending === undefined) return undefined
+    clearTimeout(pending.timer)
+    this.#pending.delete(id)
+    return pending
+  }
+}
+
+function unreachable(): AgentError {
+  return new AgentError("enclave-unreachable", "the enclave closed the control connection")
+}

@@ -1,0 +1,71 @@
+/**
+ * Errors that an operator reads: a code for programs, a sentence that says what is wrong, and
+ * advice that says what to do about it.
+ */
+import { CodedError } from "../shared/errors.js"
+import type { ControlCode } from "../shared/protocol/control-codes.js"
+
+export type AgentErrorCode =
+  | ControlCode
+  // configuration
+  | "config-unreadable"
+  | "config-not-yaml"
+  | "config-invalid"
+  // sources
+  | "s3-object-not-found"
+  | "s3-access-denied"
+  | "s3-throttled"
+  | "s3-unreachable"
+  | "s3-failed"
+  | "key-object-not-json"
+  | "key-object-malformed"
+  | "credentials-unavailable"
+  | "region-unknown"
+  // enclave host
+  | "nitro-cli-missing"
+  | "nitro-cli-failed"
+  | "enclave-image-missing"
+  | "enclave-not-adoptable"
+  | "enclave-unreachable"
+  | "pcr-mismatch"
+  | "control-timeout"
+  | "control-protocol"
+  // targets
+  | "target-not-writable"
+  | "reload-failed"
+  | "self-test-failed"
+  | "server-not-supported"
+  // seal
+  | "seal-input-unreadable"
+  | "seal-key-unsupported"
+  | "seal-key-mismatch"
+  | "seal-key-too-long"
+  | "kms-encrypt-failed"
+  | "seal-output-exists"
+  | "seal-output-failed"
+  | "run-dir-unusable"
+
+export class AgentError extends CodedError<AgentErrorCode> {
+  /** What the reader can do, one sentence; empty where nothing but waiting helps. */
+  readonly advice: string
+
+  constructor(
+    code: AgentErrorCode,
+    message: string,
+    options: { advice?: string; cause?: unknown } = {},
+  ) {
+    super(code, message, { cause: options.cause })
+    this.name = "AgentError"
+    this.advice = options.advice ?? ""
+  }
+}
+
+/** Fields of an error for one structured log line; a cause's message may be added, its stack not. */
+export function errorFields(error: unknown): Record<string, unknown> {
+  if (error instanceof AgentError) {
+    const advice = error.advice === "" ? {} : { advice: error.advice }
+    return { code: error.code, reason: error.message, ...advice }
+  }
+  if (error instanceof CodedError) return { code: error.code, reason: error.message }
+  return { code: "internal", err: error }
+}

@@ -1,0 +1,104 @@
+/**
+ * The run directory: what must outlive the agent's own restart and be lost at the machine's: the
+ * control secret that owns the enclave, the tokens' PINs, the endpoint file, certificates.
+ */
+import { randomBytes } from "node:crypto"
+import { chmod, chown, mkdir, readFile } from "node:fs/promises"
+import { join } from "node:path"
+import writeFileAtomic from "write-file-atomic"
+import { type Address, formatAddress } from "../shared/address.js"
+import { systemErrorCode } from "../shared/errors.js"
+import { CONTROL_SECRET_BYTES } from "../shared/protocol/limits.js"
+import { AgentError } from "./errors.js"
+
+/** 32 hex digits: 128 bits, within the 64 characters of a PIN. */
+const RANDOM_PIN_BYTES = 16
+
+export class RunDir {
+  readonly path: string
+
+  private constructor(path: string) {
+    this.path = path
+  }
+
+  /**
+   * Opens the directory, making it if need be.
+   *
+   * @throws AgentError `run-dir-unusable`
+   */
+  static async open(path: string): Promise<RunDir> {
+    try {
+      // Servers traverse it; what is secret in it has a mode of its own.
+      for (const part of ["", "pins", "certificates"]) {
+        await mkdir(join(path, part), { recursive: true, mode: 0o755 })
+      }
+      await chmod(path, 0o755)
+      return new RunDir(path)
+    } catch (cause) {
+      const reason = systemErrorCode(cause) ?? "failed"
+      throw new AgentError("run-dir-unusable", `cannot use the run directory ${path}: ${reason}`, {
+        advice: "Run the agent as root, or set options.run_dir to a directory it may write.",
+        cause,
+      })
+    }
+  }
+
+  /** The file that the module reads the signing service's address from. */
+  get endpointFile(): string {
+    return join(this.path, "endpoint")
+  }
+
+  async writeEndpoint(address: Address): Promise<void> {
+    await writeFileAtomic(this.endpointFile, `${formatAddress(address)}\n`, { mode: 0o644 })
+  }
+
+  certificateFile(service: string, label: string): string {
+    return join(this.path, "certificates", `${service}-${hex(label)}.pem`)
+  }
+
+  pinFile(label: string): string {
+    return join(this.path, "pins", `${hex(label)}.pin`)
+  }
+
+  /** The secret that owns the enclave; undefined if this directory holds none yet. */
+  async controlSecret(): Promise<Buffer | undefined> {
+    const text = await this.#read("control-secret")
+    const secret = Buffer.from(text?.trim() ?? "", "hex")
+    return secret.length === CONTROL_SECRET_BYTES ? secret : undefined
+  }
+
+  /** Makes and keeps a new control secret, for an enclave that is about to be started. */
+  async newControlSecret(): Promise<Buffer> {
+    const secret = randomBytes(CONTROL_SECRET_BYTES)
+    const path = join(this.path, "control-secret")
+    await writeFileAtomic(path, `${secret.toString("hex")}\n`, { mode: 0o600 })
+    return secret
+  }
+
+  /**
+   * The token's PIN: the configured one, else the one made before, else a new random one. Its file is
+   * readable by the web server's group, which reads it by `pin-source`.
+   */
+  async pin(label: string, configured: string | undefined, gid: number): Promise<string> {
+    const path = this.pinFile(label)
+    const kept = (await this.#read(join("pins", `${hex(label)}.pin`)))?.trim()
+    const pin = configured ?? (kept || randomBytes(RANDOM_PIN_BYTES).toString("hex"))
+    if (pin !== kept) await writeFileAtomic(path, pin, { mode: 0o640 })
+    await chown(path, process.getuid?.() ?? 0, gid)
+    return pin
+  }
+
+  async #read(name: string): Promise<string | undefined> {
+    try {
+      return await readFile(join(this.path, name), "utf8")
+    } catch (error) {
+      if (systemErrorCode(error) === "ENOENT") return undefined
+      throw error
+    }
+  }
+}
+
+/** Labels may hold any character; file names made of their hex are safe and distinct. */
+function hex(label: string): string {
+  return Buffer.from(label).toString("hex")
+}

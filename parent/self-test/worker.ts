@@ -1,0 +1,59 @@
+/** Worker process of the self-test: one request on stdin, exit code 0 or a sentence on stderr. */
+import { randomBytes, verify, X509Certificate } from "node:crypto"
+import { text } from "node:stream/consumers"
+import {
+  KeyType,
+  type MechanismType,
+  Module,
+  ObjectClass,
+  type PrivateKey,
+  type Session,
+  SessionFlag,
+  UserType,
+} from "graphene-pk11"
+import type { SelfTestRequest } from "./self-test.js"
+
+const request = JSON.parse(await text(process.stdin)) as SelfTestRequest
+try {
+  run(request)
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  process.exitCode = 1
+}
+
+function run({ modulePath, label, pin, certificate }: SelfTestRequest): void {
+  const module = Module.load(modulePath, "tlskeep")
+  module.initialize()
+  try {
+    const session = openToken(module, label)
+    session.login(pin, UserType.USER)
+    const key = privateKey(session, label)
+    const data = randomBytes(64)
+    const signature = session.createSign(mechanismFor(key.type), key).once(data)
+    const publicKey = new X509Certificate(certificate).publicKey
+    const good = verify("sha256", data, { key: publicKey, dsaEncoding: "ieee-p1363" }, signature)
+    if (!good) throw new Error("the signature does not verify against the certificate")
+    session.close()
+  } finally {
+    module.finalize()
+  }
+}
+
+function openToken(module: Module, label: string): Session {
+  const slots = module.getSlots(true)
+  for (let index = 0; index < slots.length; index++) {
+    const slot = slots.items(index)
+    if (slot.getToken().label.trimEnd() === label) return slot.open(SessionFlag.SERIAL_SESSION)
+  }
+  throw new Error("the module shows no token with the label")
+}
+
+function privateKey(session: Session, label: string): PrivateKey {
+  const found = session.find({ class: ObjectClass.PRIVATE_KEY, label })
+  if (found.length === 0) throw new Error("the token shows no private key")
+  return found.items(0).toType<PrivateKey>()
+}
+
+function mechanismFor(type: KeyType): MechanismType {
+  return type === KeyType.RSA ? "SHA256_RSA_PKCS" : "ECDSA_SHA256"
+}
