@@ -1,0 +1,205 @@
+/**
+ * Fills the simulated account through its real APIs, for the demo and the tests: KMS keys with
+ * policies, encrypted private keys, S3 objects, and certificates as ACM leaves them for enclaves.
+ */
+import { Agent } from "node:https"
+import { CreateKeyCommand, EncryptCommand, KMSClient } from "@aws-sdk/client-kms"
+import {
+  CreateBucketCommand,
+  PutObjectCommand,
+  S3Client,
+  S3ServiceException,
+} from "@aws-sdk/client-s3"
+import { NodeHttpHandler } from "@smithy/node-http-handler"
+import { CodedError } from "../shared/errors.js"
+import { readIfThere } from "./files.js"
+import { type Principal, readAdmin } from "./iam/principals.js"
+import { readSimInfo, type SimInfo } from "./info.js"
+import { ADMIN_ARN, ROLE_ARN, simPaths } from "./paths.js"
+
+/** Reads what runs in `dir`. @throws CodedError `not-up`. */
+export function requireSimInfo(dir: string): SimInfo {
+  const info = readSimInfo(simPaths(dir))
+  if (info === undefined) throw new CodedError("not-up", `no simulator has been started in ${dir}`)
+  return info
+}
+
+/** Client settings that reach the simulator as one principal; the administrator by default. */
+function clientConfig(dir: string, endpoint: string, principal: Principal) {
+  const { region, caFile } = requireSimInfo(dir)
+  const ca = readIfThere(caFile)
+  const { accessKeyId, secretAccessKey, sessionToken } = principal
+  return {
+    region,
+    endpoint,
+    credentials: {
+      accessKeyId,
+      secretAccessKey,
+      ...(sessionToken === undefined ? {} : { sessionToken }),
+    },
+    requestHandler: new NodeHttpHandler({ httpsAgent: new Agent({ keepAlive: true, ca }) }),
+  }
+}
+
+/** A KMS client of the SDK; destroy it after use. */
+export function simKmsClient(dir: string, principal = readAdmin(simPaths(dir))): KMSClient {
+  return new KMSClient(clientConfig(dir, requireSimInfo(dir).urls.kms, principal))
+}
+
+/** An S3 client of the SDK; destroy it after use. */
+export function simS3Client(dir: string, principal = readAdmin(simPaths(dir))): S3Client {
+  const config = clientConfig(dir, requireSimInfo(dir).urls.s3, principal)
+  return new S3Client({ ...config, forcePathStyle: true })
+}
+
+/** What {@link releaseKeyPolicy} admits. */
+export interface KeyRelease {
+  /** PCR0 of the one image that may decrypt, 96 hex digits. */
+  pcr0: string
+  /** The parent instance's role. Default: the simulator's. */
+  roleArn?: string
+}
+
+/**
+ * A key policy that lets the administrator manage the key and encrypt, and the role decrypt only
+ * from an enclave of the image `pcr0`. It does not delegate to the account, so that no identity
+ * policy can go round the attestation.
+ */
+export function releaseKeyPolicy({ pcr0, roleArn = ROLE_ARN }: KeyRelease): string {
+  return JSON.stringify({
+    Version: "2012-10-17",
+    Statement: [
+      {
+        Sid: "Administration",
+        Effect: "Allow",
+        Principal: { AWS: ADMIN_ARN },
+        Action: [
+          "kms:DescribeKey",
+          "kms:DisableKey",
+          "kms:EnableKey",
+          "kms:Encrypt",
+          "kms:GetKeyPolicy",
+          "kms:PutKeyPolicy",
+          "kms:ScheduleKeyDeletion",
+        ],
+        Resource: "*",
+      },
+      {
+        Sid: "ReleaseToTheEnclave",
+        Effect: "Allow",
+        Principal: { AWS: roleArn },
+        Action: "kms:Decrypt",
+        Resource: "*",
+        Condition: {
+          StringEqualsIgnoreCase: { "kms:RecipientAttestation:ImageSha384": pcr0 },
+        },
+      },
+    ],
+  })
+}
+
+/** Creates a KMS key with this policy and returns its ARN. */
+export async function seedKmsKey({
+  dir,
+  policy,
+}: {
+  dir: string
+  policy: string
+}): Promise<string> {
+  const client = simKmsClient(dir)
+  try {
+    const { KeyMetadata } = await client.send(new CreateKeyCommand({ Policy: policy }))
+    if (KeyMetadata?.Arn === undefined) throw new CodedError("no-answer", "CreateKey named no key")
+    return KeyMetadata.Arn
+  } finally {
+    client.destroy()
+  }
+}
+
+/** What {@link encryptUnderKey} needs. */
+export interface EncryptRequest {
+  dir: string
+  keyArn: string
+  /** At most 4096 bytes: an RSA-4096 PEM fits. */
+  plaintext: Uint8Array
+  encryptionContext?: Record<string, string>
+}
+
+/** Encrypts under a KMS key as the administrator. */
+export async function encryptUnderKey(request: EncryptRequest): Promise<Uint8Array> {
+  const client = simKmsClient(request.dir)
+  try {
+    const { CiphertextBlob } = await client.send(
+      new EncryptCommand({
+        KeyId: request.keyArn,
+        Plaintext: request.plaintext,
+        ...(request.encryptionContext && { EncryptionContext: request.encryptionContext }),
+      }),
+    )
+    if (CiphertextBlob === undefined) throw new CodedError("no-answer", "Encrypt gave no blob")
+    return CiphertextBlob
+  } finally {
+    client.destroy()
+  }
+}
+
+/** What {@link seedS3Object} stores. */
+export interface S3Seed {
+  dir: string
+  bucket: string
+  key: string
+  body: string | Uint8Array
+}
+
+/** Puts an object, in a new bucket if need be. Returns its ETag, quotes included. */
+export async function seedS3Object({ dir, bucket, key, body }: S3Seed): Promise<string> {
+  const client = simS3Client(dir)
+  try {
+    await client.send(new CreateBucketCommand({ Bucket: bucket })).catch((error: unknown) => {
+      const isThere =
+        error instanceof S3ServiceException && error.name === "BucketAlreadyOwnedByYou"
+      if (!isThere) throw error
+    })
+    const put = new PutObjectCommand({ Bucket: bucket, Key: key, Body: body })
+    return (await client.send(put)).ETag ?? ""
+  } finally {
+    client.destroy()
+  }
+}
+
+/** A certificate as ACM associates it with the instance's role. */
+export interface AcmSeed {
+  dir: string
+  certificateArn: string
+  /** PEM of the leaf, and of its chain. */
+  certificate: string
+  certificateChain: string
+  /** PEM of the private key, at most 4096 bytes. */
+  privateKey: Uint8Array
+  keyArn: string
+}
+
+/**
+ * Does what `aws ec2 associate-enclave-certificate-iam-role` does: encrypts the private key under
+ * the KMS key and leaves the certificate in S3 where the role's agent looks for it.
+ *
+ * @returns where it lies.
+ */
+export async function seedAcmCertificate(seed: AcmSeed): Promise<{ bucket: string; key: string }> {
+  const { partition, region, roleArn } = requireSimInfo(seed.dir)
+  const encrypted = await encryptUnderKey({
+    dir: seed.dir,
+    keyArn: seed.keyArn,
+    plaintext: seed.privateKey,
+  })
+  const bucket = `${partition}-ec2-enclave-certificate-${region}-prod`
+  const key = `${roleArn}/${seed.certificateArn}`
+  const body = JSON.stringify({
+    certificate: seed.certificate,
+    certificateChain: seed.certificateChain,
+    encryptedPrivateKey: Buffer.from(encrypted).toString("base64"),
+    encryptionMethod: "KMS",
+  })
+  await seedS3Object({ dir: seed.dir, bucket, key, body })
+  return { bucket, key }
+}
