@@ -1,0 +1,44 @@
+# tlskeep: build, try and test. `make help` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := build
+BUILD := build
+JOBS ?= $(shell nproc)
+
+.PHONY: help deps build native image demo test lint unit clean
+
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## Install what is missing, by package name (Debian 12, as root)
+	@scripts/install-deps.sh
+
+build: deps native dist image ## Build everything
+
+# Stale output of deleted sources must not be found by tests or bundles.
+.PHONY: dist
+dist: deps
+	@rm -rf dist
+	@node_modules/.bin/tsc -p . && chmod +x dist/parent/cli.js
+
+native: deps ## Build the PKCS #11 module and the Node addon
+	@cmake -S native -B $(BUILD)/native -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo --log-level=WARNING
+	@cmake --build $(BUILD)/native -j $(JOBS)
+
+image: dist native ## Bundle the simulator's enclave image
+	@node scripts/bundle-image.mjs
+
+demo: build ## Serve a page with a key that only the (simulated) enclave holds; KEEP=1 leaves it up
+	@node dist/sim/demo.js
+
+test: build ## Run all checks and tests
+	@node scripts/run-tests.mjs
+
+lint: deps ## Check types, style and import rules
+	@node_modules/.bin/tsc -p . --noEmit
+	@node_modules/.bin/biome ci .
+
+unit: build ## Run the TypeScript tests but the end-to-end ones
+	@node_modules/.bin/vitest run --exclude 'test/e2e/**'
+
+clean: ## Remove everything built
+	rm -rf $(BUILD) dist
