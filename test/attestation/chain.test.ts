@@ -117,8 +117,13 @@ const CASES: readonly Case[] = [
     code: "invalid-chain",
   },
   {
-    rule: "an extension given twice",
+    rule: "basic constraints given twice",
     specs: pathWith("zonal", { extraExtensions: [SECOND_CONSTRAINTS] }),
+    code: "invalid-chain",
+  },
+  {
+    rule: "an unknown extension given twice",
+    specs: pathWith("leaf", { extraExtensions: [UNKNOWN(false), UNKNOWN(false)] }),
     code: "invalid-chain",
   },
   {
@@ -178,6 +183,13 @@ test("the bundle is the path, in its order and complete", async () => {
   // Same names, other keys.
   expect(await codes([root, otherRegional, otherZonal, otherInstance])).toBe("invalid-chain")
   expect(await codes([root, regional, zonal, otherInstance])).toBe("invalid-chain")
+})
+
+test("a leaf of the right names, signed by another CA's key, is refused", async () => {
+  const path = await forgePath()
+  const { certificate, keys } = await forgePath()
+  // Leafs have no key identifiers, so that only the signature tells.
+  expect(await codeOf({ ...path, certificate, keys })).toBe("invalid-chain")
 })
 
 test("a whole chain under another root of the same name is refused", async () => {
@@ -242,13 +254,18 @@ test("no bit of the leaf or of a CA can change", { timeout: 60_000 }, async () =
   }
 })
 
-test("a refusal says which certificate and why", async () => {
-  const path = await forgePath(pathWith("zonal", { authority: { pathLen: 0 } }))
+test.each([
+  ["zonal", { authority: { pathLen: 0 } }, "cabundle[2] allows 0 CAs below it, not 1"],
+  ["root", { keyUsage: KeyUsageFlags.cRLSign }, "cabundle[0] may not sign certificates"],
+  ["leaf", { issuerName: "zonal" }, "certificate was not issued by cabundle[3]"],
+  ["leaf", { notAfter: PAST }, "certificate has expired"],
+] as const)("a refusal says which certificate and why: %s %o", async (name, change, message) => {
+  const path = await forgePath(pathWith(name, change))
   const document = await forgeDocument(path)
   const verify = () =>
     verifyAttestationDocument(document, { now: NOW, rootFingerprint: path.rootFingerprint })
   expect(verify).toThrow(AttestationError)
-  expect(verify).toThrow("cabundle[2] allows 0 CAs below it, not 1")
+  expect(verify).toThrow(message)
 })
 
 test("the fingerprint is of the DER, as openssl prints it", async () => {
