@@ -1,7 +1,7 @@
 /** The error of attestation-document decoding and verification, and its codes. */
 import { CodedError } from "../errors.js"
 
-/** Why a document was refused. The checks run in the order of this list; the first failure wins. */
+/** Why a document was refused: the code of the first check that failed, from form over trust to content. */
 export type AttestationErrorCode =
   /** Not a COSE_Sign1 with an attestation document's payload, or beyond a limit of one. */
   | "malformed-document"
