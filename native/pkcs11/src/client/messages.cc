@@ -1,0 +1,179 @@
+// Encodes requests and checks answers against the schema of PROTOCOL.md.
+#include "client/messages.h"
+
+#include <algorithm>
+#include <array>
+
+#include "client/transport_error.h"
+#include "error.h"
+
+namespace tlskeep {
+namespace {
+
+constexpr std::size_t kLargestCertificate = 8 * 1024;
+constexpr std::size_t kLargestMechanisms = 64;
+
+[[noreturn]] void Malformed(const char* what) { throw TransportError(std::string("malformed answer: ") + what); }
+
+std::array<std::uint8_t, kFrameHeaderBytes> FrameHeader(std::size_t size) {
+  // A caller's data may be of any size; what no frame can carry, no mechanism could sign either.
+  if (size > kLargestFrame) throw Pkcs11Error(CKR_DATA_LEN_RANGE, "request larger than a frame");
+  return {static_cast<std::uint8_t>(size >> 24), static_cast<std::uint8_t>(size >> 16),
+          static_cast<std::uint8_t>(size >> 8), static_cast<std::uint8_t>(size)};
+}
+
+Bytes Frame(const CborWriter& writer) {
+  const auto header = FrameHeader(writer.view().size());
+  Bytes frame(header.size() + writer.view().size());
+  std::copy(writer.view().begin(), writer.view().end(), std::copy(header.begin(), header.end(), frame.begin()));
+  return frame;
+}
+
+CborWriter Request(std::uint32_t id, const char* op, std::size_t arguments) {
+  CborWriter writer;
+  writer.Array(2 + arguments);
+  writer.Unsigned(id);
+  writer.Text(op);
+  return writer;
+}
+
+void EndOfAnswer(const Answer& answer) {
+  if (!answer.result.AtEnd()) Malformed("bytes after the result");
+}
+
+std::vector<Bytes> ReadCertificates(CborReader& reader) {
+  std::vector<Bytes> certificates;
+  for (std::size_t left = reader.Array(); left > 0; --left) {
+    const ByteView der = reader.ByteString();
+    if (der.empty() || der.size() > kLargestCertificate) Malformed("certificate of a wrong size");
+    certificates.push_back(ToBytes(der));
+  }
+  return certificates;
+}
+
+std::vector<std::string> ReadMechanisms(CborReader& reader) {
+  const std::size_t count = reader.Array();
+  if (count > kLargestMechanisms) Malformed("too many mechanisms");
+  std::vector<std::string> mechanisms;
+  for (std::size_t left = count; left > 0; --left) mechanisms.emplace_back(reader.Text());
+  return mechanisms;
+}
+
+ListedToken ReadToken(CborReader& reader) {
+  ListedToken token{};
+  std::vector<std::string_view> seen;
+  const std::size_t pairs = reader.Map();
+  for (std::size_t left = pairs; left > 0; --left) {
+    const std::string_view key = reader.Text();
+    if (std::find(seen.begin(), seen.end(), key) != seen.end()) Malformed("a key twice in a token");
+    seen.push_back(key);
+    if (key == "label") {
+      token.label = reader.Text();
+    } else if (key == "certificates") {
+      token.certificates = ReadCertificates(reader);
+    } else if (key == "publicKey") {
+      token.public_key = ToBytes(reader.ByteString());
+    } else if (key == "mechanisms") {
+      token.mechanisms = ReadMechanisms(reader);
+    } else if (key == "expires") {
+      token.expires = reader.Unsigned();
+    } else {
+      // What a later version of the service adds. [id, status, [generation, total, [{key: here
+      reader.Skip(5);
+    }
+  }
+  if (token.label.empty() || token.label.size() > kLargestLabel) Malformed("token label of a wrong size");
+  if (token.public_key.empty()) Malformed("token without a public key");
+  return token;
+}
+
+}  // namespace
+
+Bytes HelloFrame(std::uint32_t id) {
+  CborWriter writer = Request(id, "hello", 1);
+  writer.Unsigned(kProtocolVersion);
+  return Frame(writer);
+}
+
+Bytes GenerationFrame(std::uint32_t id) { return Frame(Request(id, "generation", 0)); }
+
+Bytes ListFrame(std::uint32_t id, std::uint64_t offset) {
+  CborWriter writer = Request(id, "list", 1);
+  writer.Unsigned(offset);
+  return Frame(writer);
+}
+
+Secret LoginFrame(std::uint32_t id, std::string_view label, ByteView pin) {
+  CborWriter writer = Request(id, "login", 2);
+  writer.Text(label);
+  writer.TextHead(pin.size());
+  // The PIN goes into the secret alone, past the writer's heap buffer.
+  const auto header = FrameHeader(writer.view().size() + pin.size());
+  Secret frame(header.size() + writer.view().size() + pin.size());
+  frame.Append(header);
+  frame.Append(writer.view());
+  frame.Append(pin);
+  return frame;
+}
+
+Bytes SignFrame(std::uint32_t id, const SignRequest& request) {
+  CborWriter writer = Request(id, "sign", 4);
+  writer.ByteString(request.fingerprint);
+  writer.Text(request.mechanism);
+  writer.ByteString(request.data);
+  if (request.pss) {
+    writer.Array(2);
+    writer.Text(request.pss->hash);
+    writer.Unsigned(request.pss->salt_bytes);
+  } else {
+    writer.Null();
+  }
+  return Frame(writer);
+}
+
+Answer OpenAnswer(ByteView body) {
+  CborReader reader(body);
+  const std::size_t elements = reader.Array();
+  if (elements < 2) Malformed("too few elements");
+  const std::uint64_t id = reader.Unsigned();
+  const auto status = FindStatus(reader.Unsigned());
+  if (!status) Malformed("unknown status");
+  if (status->status == Status::kOk) {
+    if (elements != 3) Malformed("an ok answer without a result");
+  } else {
+    for (std::size_t left = elements - 2; left > 0; --left) reader.Skip(2);
+    if (!reader.AtEnd()) Malformed("bytes after the answer");
+  }
+  return {id, *status, reader};
+}
+
+std::uint64_t UnsignedResult(Answer answer) {
+  const std::uint64_t value = answer.result.Unsigned();
+  EndOfAnswer(answer);
+  return value;
+}
+
+void NullResult(Answer answer) {
+  answer.result.Null();
+  EndOfAnswer(answer);
+}
+
+Bytes BytesResult(Answer answer) {
+  Bytes bytes = ToBytes(answer.result.ByteString());
+  EndOfAnswer(answer);
+  return bytes;
+}
+
+ListPage ListResult(Answer answer) {
+  CborReader& reader = answer.result;
+  if (reader.Array() != 3) Malformed("a list page that is not [generation, total, tokens]");
+  ListPage page{};
+  page.generation = reader.Unsigned();
+  page.total = reader.Unsigned();
+  if (page.total > kLargestTokens) Malformed("more tokens than an enclave holds");
+  for (std::size_t left = reader.Array(); left > 0; --left) page.tokens.push_back(ReadToken(reader));
+  EndOfAnswer(answer);
+  return page;
+}
+
+}  // namespace tlskeep

@@ -1,0 +1,74 @@
+// The requests and answers of the signing service as values; PROTOCOL.md describes their bytes.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bytes.h"
+#include "client/cbor.h"
+#include "protocol_status.h"
+#include "secret.h"
+
+namespace tlskeep {
+
+inline constexpr std::size_t kLargestFrame = 65'536;
+inline constexpr std::size_t kFrameHeaderBytes = 4;
+inline constexpr std::uint64_t kProtocolVersion = 1;
+inline constexpr std::size_t kFingerprintBytes = 32;
+inline constexpr std::size_t kLargestLabel = 32;
+inline constexpr std::size_t kLargestTokens = 1024;
+
+struct PssParameter {
+  const char* hash;  // "SHA-256", "SHA-384" or "SHA-512"
+  std::uint64_t salt_bytes;
+};
+
+struct SignRequest {
+  std::string label;  // whose PIN opens the key
+  Bytes fingerprint;  // SHA-256 of the SubjectPublicKeyInfo
+  const char* mechanism;
+  Bytes data;
+  std::optional<PssParameter> pss;
+};
+
+// A token as the enclave lists it; certificates and keys are DER, not yet parsed.
+struct ListedToken {
+  std::string label;
+  std::vector<Bytes> certificates;
+  Bytes public_key;
+  std::vector<std::string> mechanisms;
+  std::uint64_t expires;  // seconds since the epoch
+
+  bool operator==(const ListedToken&) const = default;
+};
+
+struct ListPage {
+  std::uint64_t generation;
+  std::uint64_t total;
+  std::vector<ListedToken> tokens;
+};
+
+// Each is a whole frame: length, then the CBOR array.
+Bytes HelloFrame(std::uint32_t id);
+Bytes GenerationFrame(std::uint32_t id);
+Bytes ListFrame(std::uint32_t id, std::uint64_t offset);
+Secret LoginFrame(std::uint32_t id, std::string_view label, ByteView pin);
+Bytes SignFrame(std::uint32_t id, const SignRequest& request);
+
+// An answer whose array has been opened: `status`, and for ok the reader stands before the result.
+struct Answer {
+  std::uint64_t id;
+  StatusEntry status;
+  CborReader result;
+};
+
+// These throw TransportError for bytes that PROTOCOL.md does not allow. `body` is a frame without its
+// length and must outlive the answer.
+Answer OpenAnswer(ByteView body);
+std::uint64_t UnsignedResult(Answer answer);
+void NullResult(Answer answer);
+Bytes BytesResult(Answer answer);
+ListPage ListResult(Answer answer);
+
+}  // namespace tlskeep

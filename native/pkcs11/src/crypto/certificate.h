@@ -1,0 +1,22 @@
+// The parts of an X.509 certificate that PKCS #11 attributes show.
+#pragma once
+
+#include "bytes.h"
+#include "crypto/libcrypto.h"
+
+namespace tlskeep {
+
+struct Certificate {
+  Bytes der;
+  Bytes subject;        // DER Name
+  Bytes issuer;         // DER Name
+  Bytes serial_number;  // DER INTEGER
+  Bytes public_key_info;  // DER SubjectPublicKeyInfo
+  bool authority;       // basic constraints say CA
+};
+
+// Nothing is verified: the enclave vouches for what it lists, TLS clients check the chain.
+// @throws std::runtime_error for anything but one DER certificate. Takes the gate of `libcrypto`.
+Certificate ParseCertificate(Libcrypto& libcrypto, ByteView der);
+
+}  // namespace tlskeep

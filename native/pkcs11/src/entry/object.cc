@@ -1,0 +1,75 @@
+// Object management functions (PKCS #11 v2.40 base §5.7), as far as a read-only token has them.
+#include "entry/boundary.h"
+
+using namespace tlskeep;
+
+namespace {
+
+// An object that this session may see. @throws Pkcs11Error CKR_SESSION_HANDLE_INVALID, CKR_OBJECT_HANDLE_INVALID
+std::shared_ptr<const Object> VisibleObject(Module& module, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE handle) {
+  const SessionInfo info = module.sessions().Info(session);
+  auto object = module.directory().Find(handle);
+  if (object == nullptr || object->label != module.directory().SlotAt(info.slot).label ||
+      (object->private_object && !info.logged_in)) {
+    throw Pkcs11Error(CKR_OBJECT_HANDLE_INVALID, "no such object for this session");
+  }
+  return object;
+}
+
+}  // namespace
+
+extern "C" CK_RV C_GetObjectSize(CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE hObject, CK_ULONG_PTR pulSize) {
+  return WithModule("C_GetObjectSize", [&](Module& module) -> CK_RV {
+    RequirePointer(pulSize);
+    *pulSize = VisibleObject(module, hSession, hObject)->attributes.size();
+    return CKR_OK;
+  });
+}
+
+extern "C" CK_RV C_GetAttributeValue(CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE hObject,
+                                     CK_ATTRIBUTE_PTR pTemplate, CK_ULONG ulCount) {
+  return WithModule("C_GetAttributeValue", [&](Module& module) -> CK_RV {
+    const auto object = VisibleObject(module, hSession, hObject);
+    RequirePointer(pTemplate);
+    return object->attributes.Fill(Input(pTemplate, ulCount));
+  });
+}
+
+extern "C" CK_RV C_FindObjectsInit(CK_SESSION_HANDLE hSession, CK_ATTRIBUTE_PTR pTemplate, CK_ULONG ulCount) {
+  return WithModule("C_FindObjectsInit", [&](Module& module) -> CK_RV {
+    const std::span<const CK_ATTRIBUTE> wanted = Input(pTemplate, ulCount);
+    for (const CK_ATTRIBUTE& attribute : wanted) {
+      if (attribute.ulValueLen != 0) RequirePointer(attribute.pValue);
+    }
+    module.sessions().RequireNoSearch(hSession);
+    module.directory().Refresh();
+    const SessionInfo info = module.sessions().Info(hSession);
+    std::vector<CK_OBJECT_HANDLE> found;
+    for (const CK_OBJECT_HANDLE handle : module.directory().SlotAt(info.slot).objects) {
+      const auto object = module.directory().Find(handle);
+      if (object->private_object && !info.logged_in) continue;
+      if (object->attributes.Matches(wanted)) found.push_back(handle);
+    }
+    module.sessions().StartSearch(hSession, std::move(found));
+    return CKR_OK;
+  });
+}
+
+extern "C" CK_RV C_FindObjects(CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE_PTR phObject, CK_ULONG ulMaxObjectCount,
+                               CK_ULONG_PTR pulObjectCount) {
+  return WithModule("C_FindObjects", [&](Module& module) -> CK_RV {
+    RequirePointer(pulObjectCount);
+    const std::span<CK_OBJECT_HANDLE> output = Input(phObject, ulMaxObjectCount);
+    const auto found = module.sessions().NextFound(hSession, output.size());
+    std::copy(found.begin(), found.end(), output.begin());
+    *pulObjectCount = found.size();
+    return CKR_OK;
+  });
+}
+
+extern "C" CK_RV C_FindObjectsFinal(CK_SESSION_HANDLE hSession) {
+  return WithModule("C_FindObjectsFinal", [&](Module& module) -> CK_RV {
+    module.sessions().EndSearch(hSession);
+    return CKR_OK;
+  });
+}

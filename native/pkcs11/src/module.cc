@@ -1,0 +1,83 @@
+// Puts the parts together and in the order in which a fork locks them.
+#include "module.h"
+
+#include "error.h"
+
+namespace tlskeep {
+
+Module::Module(const Settings& settings)
+    : pool_(Endpoint(settings.endpoint, settings.endpoint_file), canceller_),
+      client_(pool_, canceller_, settings.deadline),
+      directory_(client_, libcrypto_, canceller_, settings.list_deadline) {}
+
+void Module::LogIn(CK_SESSION_HANDLE session, ByteView pin) {
+  bool adopted = false;
+  if (sessions_.AlreadyLoggedIn(session, pin, adopted)) {
+    if (adopted) return;
+    throw Pkcs11Error(CKR_USER_ALREADY_LOGGED_IN, "already logged in");
+  }
+  if (pin.size() < kShortestPin || pin.size() > kLongestPin || !IsUtf8(pin)) {
+    throw Pkcs11Error(CKR_PIN_INCORRECT, "no PIN that a token can have");
+  }
+  const Slot slot = directory_.SlotAt(sessions_.Info(session).slot);
+  client_.Login(slot.label, pin, slot.last_listed);
+  sessions_.LogIn(session, slot.label, pin);
+}
+
+void Module::LogOut(CK_SESSION_HANDLE session) {
+  sessions_.LogOut(session);
+  // Connections that have proved the PIN would still be good for signatures.
+  pool_.CloseAll();
+}
+
+void Module::CloseSession(CK_SESSION_HANDLE session) {
+  if (sessions_.Close(session)) pool_.CloseAll();
+}
+
+void Module::CloseAllSessions(CK_SLOT_ID slot) {
+  if (sessions_.CloseAll(slot)) pool_.CloseAll();
+}
+
+Bytes Module::Sign(const SignOperation& operation, const SignRequest& request) {
+  const auto pin_of = [this](const std::string& label) { return sessions_.PinOf(label); };
+  Bytes signature;
+  try {
+    signature = client_.Sign(request, pin_of, directory_.SlotAt(operation.slot()).last_listed);
+  } catch (const Pkcs11Error& error) {
+    if (error.rv() == CKR_USER_NOT_LOGGED_IN) sessions_.ForgetPinOf(request.label);
+    throw;
+  }
+  if (signature.size() != operation.signature_bytes()) {
+    throw Pkcs11Error(CKR_DEVICE_ERROR, "the enclave answered with a signature of a wrong length");
+  }
+  return signature;
+}
+
+void Module::Cancel() noexcept {
+  canceller_.Cancel();
+  pool_.WakeAll();
+}
+
+void Module::LockForFork() noexcept {
+  directory_.LockForFork();
+  sessions_.LockForFork();
+  libcrypto_.gate().lock();
+  pool_.LockForFork();
+}
+
+void Module::UnlockInParent() noexcept {
+  pool_.UnlockInParent();
+  libcrypto_.gate().unlock();
+  sessions_.UnlockInParent();
+  directory_.UnlockInParent();
+}
+
+void Module::ResetInChild() noexcept {
+  canceller_.RenewInChild();
+  pool_.ResetInChild();
+  libcrypto_.gate().unlock();
+  sessions_.ResetInChild();
+  directory_.ResetInChild();
+}
+
+}  // namespace tlskeep

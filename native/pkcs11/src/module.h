@@ -1,0 +1,65 @@
+// All state of an initialized module, and who may use it: entry points hold a ModuleUse, C_Finalize waits
+// for the last of them, a fork finds everything in order.
+#pragma once
+
+#include "client/client.h"
+#include "crypto/libcrypto.h"
+#include "session.h"
+#include "settings.h"
+#include "token_directory.h"
+
+namespace tlskeep {
+
+class Module {
+ public:
+  explicit Module(const Settings& settings);
+
+  Libcrypto& libcrypto() { return libcrypto_; }
+  TokenDirectory& directory() { return directory_; }
+  SessionTable& sessions() { return sessions_; }
+
+  // Proves a PIN to the enclave and remembers it. @throws Pkcs11Error
+  void LogIn(CK_SESSION_HANDLE session, ByteView pin);
+  void LogOut(CK_SESSION_HANDLE session);
+  void CloseSession(CK_SESSION_HANDLE session);
+  void CloseAllSessions(CK_SLOT_ID slot);
+  // Has the enclave sign for an operation. @throws Pkcs11Error
+  Bytes Sign(const SignOperation& operation, const SignRequest& request);
+
+  // Makes threads that wait for the enclave return with CKR_CRYPTOKI_NOT_INITIALIZED.
+  void Cancel() noexcept;
+
+  void LockForFork() noexcept;
+  void UnlockInParent() noexcept;
+  void ResetInChild() noexcept;
+
+ private:
+  Libcrypto libcrypto_;
+  Canceller canceller_;
+  Pool pool_;
+  Client client_;
+  TokenDirectory directory_;
+  SessionTable sessions_;
+};
+
+// Keeps the module from being finalized while an entry point runs.
+class ModuleUse {
+ public:
+  ModuleUse();  // @throws Pkcs11Error CKR_CRYPTOKI_NOT_INITIALIZED
+  ~ModuleUse();
+  ModuleUse(const ModuleUse&) = delete;
+  ModuleUse& operator=(const ModuleUse&) = delete;
+
+  Module& module() { return module_; }
+
+ private:
+  Module& module_;
+};
+
+// C_Initialize and C_Finalize, less their arguments. The first C_Initialize of a forked child is answered
+// with CKR_OK and changes nothing: sessions, logins and handles are all there.
+// @throws Pkcs11Error CKR_CRYPTOKI_ALREADY_INITIALIZED or CKR_CRYPTOKI_NOT_INITIALIZED
+void InitializeModule();
+void FinalizeModule();
+
+}  // namespace tlskeep

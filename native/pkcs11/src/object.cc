@@ -1,0 +1,128 @@
+// The attributes of each class (PKCS #11 v2.40 base §4.4, §4.6 to §4.9; mechanisms §2.1 and §2.3).
+#include "object.h"
+
+namespace tlskeep {
+namespace {
+
+// X.509 certificates of other parties are found by their keys, as the leaf is by kKeyId.
+constexpr std::size_t kChainIdBytes = 20;
+constexpr std::size_t kCheckValueBytes = 3;
+// CKA_CERTIFICATE_CATEGORY, PKCS #11 v2.40 base §4.6.2
+constexpr CK_ULONG kCategoryTokenUser = 1;
+constexpr CK_ULONG kCategoryAuthority = 2;
+constexpr CK_ULONG kCategoryOtherEntity = 3;
+
+Object Common(CK_OBJECT_CLASS object_class, const std::string& label, Bytes identity, bool private_object) {
+  Object object{object_class, label, std::move(identity), private_object, {}, {}, {}};
+  AttributeSet& attributes = object.attributes;
+  attributes.SetNumber(CKA_CLASS, object_class);
+  attributes.SetBool(CKA_TOKEN, true);
+  attributes.SetBool(CKA_PRIVATE, private_object);
+  attributes.SetBool(CKA_MODIFIABLE, false);
+  attributes.SetBool(CKA_COPYABLE, false);
+  attributes.SetBool(CKA_DESTROYABLE, false);
+  attributes.SetText(CKA_LABEL, label);
+  attributes.SetBytes(CKA_START_DATE, {});
+  attributes.SetBytes(CKA_END_DATE, {});
+  return object;
+}
+
+Object CommonKey(CK_OBJECT_CLASS object_class, const std::string& label, const PublicKey& key,
+                 const Certificate* leaf, bool private_object) {
+  Object object = Common(object_class, label, key.fingerprint, private_object);
+  AttributeSet& attributes = object.attributes;
+  attributes.SetNumber(CKA_KEY_TYPE, key.type);
+  attributes.SetBytes(CKA_ID, kKeyId);
+  attributes.SetBool(CKA_DERIVE, false);
+  // The key came to the token from outside.
+  attributes.SetBool(CKA_LOCAL, false);
+  attributes.SetNumber(CKA_KEY_GEN_MECHANISM, CK_UNAVAILABLE_INFORMATION);
+  attributes.SetBytes(CKA_PUBLIC_KEY_INFO, key.info);
+  attributes.SetBytes(CKA_SUBJECT, leaf != nullptr ? ByteView(leaf->subject) : ByteView());
+  if (key.type == CKK_RSA) {
+    attributes.SetBytes(CKA_MODULUS, key.modulus);
+    attributes.SetBytes(CKA_PUBLIC_EXPONENT, key.public_exponent);
+  } else {
+    attributes.SetBytes(CKA_EC_PARAMS, key.ec_params);
+    // The standard puts the point on the public key only; consumers ask the private key for it too.
+    attributes.SetBytes(CKA_EC_POINT, key.ec_point);
+  }
+  return object;
+}
+
+}  // namespace
+
+Object MakePrivateKey(const std::string& label, const PublicKey& key, const Certificate* leaf,
+                      std::vector<const Mechanism*> mechanisms) {
+  Object object = CommonKey(CKO_PRIVATE_KEY, label, key, leaf, true);
+  AttributeSet& attributes = object.attributes;
+  attributes.SetBool(CKA_SENSITIVE, true);
+  attributes.SetBool(CKA_EXTRACTABLE, false);
+  // Claims about the time before the key came to the token, which the token cannot vouch for.
+  attributes.SetBool(CKA_ALWAYS_SENSITIVE, false);
+  attributes.SetBool(CKA_NEVER_EXTRACTABLE, false);
+  attributes.SetBool(CKA_SIGN, true);
+  attributes.SetBool(CKA_SIGN_RECOVER, false);
+  attributes.SetBool(CKA_DECRYPT, false);
+  attributes.SetBool(CKA_UNWRAP, false);
+  attributes.SetBool(CKA_WRAP_WITH_TRUSTED, false);
+  attributes.SetBool(CKA_ALWAYS_AUTHENTICATE, false);
+  std::vector<CK_MECHANISM_TYPE> allowed;
+  for (const Mechanism* mechanism : mechanisms) allowed.push_back(mechanism->type);
+  attributes.SetBytes(CKA_ALLOWED_MECHANISMS, {reinterpret_cast<const std::uint8_t*>(allowed.data()),
+                                               allowed.size() * sizeof(CK_MECHANISM_TYPE)});
+  if (key.type == CKK_RSA) {
+    for (const CK_ATTRIBUTE_TYPE type :
+         {CKA_PRIVATE_EXPONENT, CKA_PRIME_1, CKA_PRIME_2, CKA_EXPONENT_1, CKA_EXPONENT_2, CKA_COEFFICIENT}) {
+      attributes.SetSensitive(type);
+    }
+  } else {
+    attributes.SetSensitive(CKA_VALUE);
+  }
+  object.public_key = key;
+  object.mechanisms = std::move(mechanisms);
+  return object;
+}
+
+Object MakePublicKey(const std::string& label, const PublicKey& key, const Certificate* leaf) {
+  Object object = CommonKey(CKO_PUBLIC_KEY, label, key, leaf, false);
+  AttributeSet& attributes = object.attributes;
+  attributes.SetBool(CKA_VERIFY, true);
+  attributes.SetBool(CKA_VERIFY_RECOVER, false);
+  attributes.SetBool(CKA_ENCRYPT, false);
+  attributes.SetBool(CKA_WRAP, false);
+  attributes.SetBool(CKA_TRUSTED, false);
+  if (key.type == CKK_RSA) attributes.SetNumber(CKA_MODULUS_BITS, key.bits);
+  return object;
+}
+
+Object MakeCertificate(const Libcrypto& libcrypto, const std::string& label, const Certificate& certificate,
+                       std::size_t position) {
+  const bool leaf = position == 0;
+  Object object =
+      Common(CKO_CERTIFICATE, label, Digest(libcrypto, HashAlgorithm::kSha256, certificate.der), false);
+  AttributeSet& attributes = object.attributes;
+  attributes.SetNumber(CKA_CERTIFICATE_TYPE, CKC_X_509);
+  attributes.SetBool(CKA_TRUSTED, false);
+  attributes.SetNumber(CKA_CERTIFICATE_CATEGORY, leaf                    ? kCategoryTokenUser
+                                                 : certificate.authority ? kCategoryAuthority
+                                                                         : kCategoryOtherEntity);
+  attributes.SetBytes(CKA_SUBJECT, certificate.subject);
+  attributes.SetBytes(CKA_ISSUER, certificate.issuer);
+  attributes.SetBytes(CKA_SERIAL_NUMBER, certificate.serial_number);
+  attributes.SetBytes(CKA_VALUE, certificate.der);
+  attributes.SetBytes(CKA_PUBLIC_KEY_INFO, certificate.public_key_info);
+  const Bytes check = Digest(libcrypto, HashAlgorithm::kSha1, certificate.der);
+  attributes.SetBytes(CKA_CHECK_VALUE, ByteView(check).first(kCheckValueBytes));
+  if (leaf) {
+    attributes.SetBytes(CKA_ID, kKeyId);
+  } else {
+    const Bytes id = Digest(libcrypto, HashAlgorithm::kSha256, certificate.public_key_info);
+    attributes.SetBytes(CKA_ID, ByteView(id).first(kChainIdBytes));
+    // A search for the token's label finds the leaf alone.
+    attributes.SetText(CKA_LABEL, label + " chain " + std::to_string(position));
+  }
+  return object;
+}
+
+}  // namespace tlskeep

@@ -1,0 +1,160 @@
+// Keeps sessions and logins.
+#include "session.h"
+
+#include <algorithm>
+
+#include "error.h"
+
+namespace tlskeep {
+
+CK_SESSION_HANDLE SessionTable::Open(CK_SLOT_ID slot) {
+  const std::lock_guard lock(mutex_);
+  sessions_.try_emplace(++last_, Session{slot, std::nullopt, nullptr});
+  return last_;
+}
+
+SessionTable::Session& SessionTable::At(CK_SESSION_HANDLE handle) {
+  const auto found = sessions_.find(handle);
+  if (found == sessions_.end()) throw Pkcs11Error(CKR_SESSION_HANDLE_INVALID, "no such session");
+  return found->second;
+}
+
+const SessionTable::Session& SessionTable::At(CK_SESSION_HANDLE handle) const {
+  return const_cast<SessionTable*>(this)->At(handle);
+}
+
+bool SessionTable::LogOutIfLast(CK_SLOT_ID slot) {
+  const bool open = std::any_of(sessions_.begin(), sessions_.end(),
+                                [slot](const auto& entry) { return entry.second.slot == slot; });
+  return !open && logins_.erase(slot) > 0;
+}
+
+bool SessionTable::Close(CK_SESSION_HANDLE handle) {
+  const std::lock_guard lock(mutex_);
+  const CK_SLOT_ID slot = At(handle).slot;
+  sessions_.erase(handle);
+  return LogOutIfLast(slot);
+}
+
+bool SessionTable::CloseAll(CK_SLOT_ID slot) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(sessions_, [slot](const auto& entry) { return entry.second.slot == slot; });
+  return LogOutIfLast(slot);
+}
+
+SessionInfo SessionTable::Info(CK_SESSION_HANDLE handle) const {
+  const std::lock_guard lock(mutex_);
+  const CK_SLOT_ID slot = At(handle).slot;
+  return {slot, logins_.contains(slot)};
+}
+
+std::size_t SessionTable::Count(CK_SLOT_ID slot) const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<std::size_t>(std::count_if(
+      sessions_.begin(), sessions_.end(), [slot](const auto& entry) { return entry.second.slot == slot; }));
+}
+
+void SessionTable::LogIn(CK_SESSION_HANDLE handle, const std::string& label, ByteView pin) {
+  Login login{label, Secret(pin)};
+  const std::lock_guard lock(mutex_);
+  if (!logins_.try_emplace(At(handle).slot, std::move(login)).second) {
+    throw Pkcs11Error(CKR_USER_ALREADY_LOGGED_IN, "logged in meanwhile");
+  }
+}
+
+void SessionTable::LogOut(CK_SESSION_HANDLE handle) {
+  const std::lock_guard lock(mutex_);
+  if (logins_.erase(At(handle).slot) == 0) throw Pkcs11Error(CKR_USER_NOT_LOGGED_IN, "not logged in");
+}
+
+bool SessionTable::AlreadyLoggedIn(CK_SESSION_HANDLE handle, ByteView pin, bool& adopted) {
+  const std::lock_guard lock(mutex_);
+  const auto login = logins_.find(At(handle).slot);
+  adopted = false;
+  if (login == logins_.end()) return false;
+  if (login->second.inherited && login->second.pin.Equals(pin)) {
+    login->second.inherited = false;
+    adopted = true;
+  }
+  return true;
+}
+
+std::optional<Secret> SessionTable::PinOf(const std::string& label) const {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [slot, login] : logins_) {
+    if (login.label == label) return Secret(login.pin.view());
+  }
+  return std::nullopt;
+}
+
+void SessionTable::ForgetPinOf(const std::string& label) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(logins_, [&label](const auto& entry) { return entry.second.label == label; });
+}
+
+void SessionTable::MarkLoginsInherited() {
+  const std::lock_guard lock(mutex_);
+  for (auto& [slot, login] : logins_) login.inherited = true;
+}
+
+void SessionTable::RequireNoSearch(CK_SESSION_HANDLE handle) const {
+  const std::lock_guard lock(mutex_);
+  if (At(handle).search) throw Pkcs11Error(CKR_OPERATION_ACTIVE, "a search is active");
+}
+
+void SessionTable::StartSearch(CK_SESSION_HANDLE handle, std::vector<CK_OBJECT_HANDLE> found) {
+  const std::lock_guard lock(mutex_);
+  Session& session = At(handle);
+  if (session.search) throw Pkcs11Error(CKR_OPERATION_ACTIVE, "a search is active");
+  session.search = Search{std::move(found)};
+}
+
+std::vector<CK_OBJECT_HANDLE> SessionTable::NextFound(CK_SESSION_HANDLE handle, std::size_t most) {
+  const std::lock_guard lock(mutex_);
+  Session& session = At(handle);
+  if (!session.search) throw Pkcs11Error(CKR_OPERATION_NOT_INITIALIZED, "no search is active");
+  Search& search = *session.search;
+  const std::size_t count = std::min(most, search.found.size() - search.next);
+  const auto begin = search.found.begin() + static_cast<std::ptrdiff_t>(search.next);
+  search.next += count;
+  return {begin, begin + static_cast<std::ptrdiff_t>(count)};
+}
+
+void SessionTable::EndSearch(CK_SESSION_HANDLE handle) {
+  const std::lock_guard lock(mutex_);
+  Session& session = At(handle);
+  if (!session.search) throw Pkcs11Error(CKR_OPERATION_NOT_INITIALIZED, "no search is active");
+  session.search.reset();
+}
+
+void SessionTable::RequireNoSign(CK_SESSION_HANDLE handle) const {
+  const std::lock_guard lock(mutex_);
+  if (At(handle).sign != nullptr) throw Pkcs11Error(CKR_OPERATION_ACTIVE, "a signature is active");
+}
+
+void SessionTable::StartSign(CK_SESSION_HANDLE handle, std::unique_ptr<SignOperation> operation) {
+  const std::lock_guard lock(mutex_);
+  Session& session = At(handle);
+  if (session.sign != nullptr) throw Pkcs11Error(CKR_OPERATION_ACTIVE, "a signature is active");
+  session.sign = std::move(operation);
+}
+
+std::unique_ptr<SignOperation> SessionTable::TakeSign(CK_SESSION_HANDLE handle) {
+  const std::lock_guard lock(mutex_);
+  Session& session = At(handle);
+  if (session.sign == nullptr) throw Pkcs11Error(CKR_OPERATION_NOT_INITIALIZED, "no signature is active");
+  return std::move(session.sign);
+}
+
+void SessionTable::KeepSign(CK_SESSION_HANDLE handle, std::unique_ptr<SignOperation> operation) noexcept {
+  const std::lock_guard lock(mutex_);
+  const auto found = sessions_.find(handle);
+  if (found != sessions_.end() && found->second.sign == nullptr) found->second.sign = std::move(operation);
+}
+
+void SessionTable::ResetInChild() noexcept {
+  for (auto& [slot, login] : logins_) login.pin.LockAgain();
+  mutex_.unlock();
+}
+
+}  // namespace tlskeep

@@ -1,0 +1,108 @@
+// Sessions, and the login state that all sessions of a token share.
+//
+// One lock guards them all and is held for moments only: an operation is taken out of its session while it
+// works. So a fork finds every session whole, and in the child an operation that another thread of the
+// parent was working on has simply ended.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "cryptoki.h"
+#include "secret.h"
+#include "sign_operation.h"
+
+namespace tlskeep {
+
+struct Search {
+  std::vector<CK_OBJECT_HANDLE> found;
+  std::size_t next = 0;
+};
+
+struct SessionInfo {
+  CK_SLOT_ID slot;
+  bool logged_in;
+};
+
+class SessionTable {
+ public:
+  CK_SESSION_HANDLE Open(CK_SLOT_ID slot);
+  // These return whether a login ended with the last session (PKCS #11 v2.40 base, C_CloseSession).
+  bool Close(CK_SESSION_HANDLE handle);  // @throws Pkcs11Error CKR_SESSION_HANDLE_INVALID, as all with a handle
+  bool CloseAll(CK_SLOT_ID slot);
+  SessionInfo Info(CK_SESSION_HANDLE handle) const;
+  std::size_t Count(CK_SLOT_ID slot) const;
+
+  // Remembers a PIN that the enclave has accepted. @throws Pkcs11Error CKR_USER_ALREADY_LOGGED_IN
+  void LogIn(CK_SESSION_HANDLE handle, const std::string& label, ByteView pin);
+  void LogOut(CK_SESSION_HANDLE handle);  // @throws Pkcs11Error CKR_USER_NOT_LOGGED_IN
+  // Whether C_Login has nothing to do but to say so: true if logged in. In a forked child that has called
+  // C_Initialize, the first C_Login with the inherited PIN counts as its own.
+  bool AlreadyLoggedIn(CK_SESSION_HANDLE handle, ByteView pin, bool& adopted);
+  std::optional<Secret> PinOf(const std::string& label) const;
+  // The PIN has turned out to be wrong.
+  void ForgetPinOf(const std::string& label);
+  void MarkLoginsInherited();
+
+  // @throws Pkcs11Error CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED
+  void StartSearch(CK_SESSION_HANDLE handle, std::vector<CK_OBJECT_HANDLE> found);
+  void RequireNoSearch(CK_SESSION_HANDLE handle) const;
+  std::vector<CK_OBJECT_HANDLE> NextFound(CK_SESSION_HANDLE handle, std::size_t most);
+  void EndSearch(CK_SESSION_HANDLE handle);
+
+  void RequireNoSign(CK_SESSION_HANDLE handle) const;
+  void StartSign(CK_SESSION_HANDLE handle, std::unique_ptr<SignOperation> operation);
+  std::unique_ptr<SignOperation> TakeSign(CK_SESSION_HANDLE handle);
+  // Puts an operation back, unless the session has gone or has a new one.
+  void KeepSign(CK_SESSION_HANDLE handle, std::unique_ptr<SignOperation> operation) noexcept;
+
+  void LockForFork() noexcept { mutex_.lock(); }
+  void UnlockInParent() noexcept { mutex_.unlock(); }
+  void ResetInChild() noexcept;
+
+ private:
+  struct Session {
+    CK_SLOT_ID slot;
+    std::optional<Search> search;
+    std::unique_ptr<SignOperation> sign;
+  };
+  struct Login {
+    std::string label;
+    Secret pin;
+    bool inherited = false;
+  };
+
+  Session& At(CK_SESSION_HANDLE handle);
+  const Session& At(CK_SESSION_HANDLE handle) const;
+  bool LogOutIfLast(CK_SLOT_ID slot);
+
+  mutable std::mutex mutex_;
+  CK_SESSION_HANDLE last_ = CK_INVALID_HANDLE;
+  std::map<CK_SESSION_HANDLE, Session> sessions_;
+  std::map<CK_SLOT_ID, Login> logins_;
+};
+
+// Holds the signature operation of a session while an entry point works on it. Every exit ends the
+// operation, except after Keep().
+class OperationScope {
+ public:
+  // @throws Pkcs11Error CKR_SESSION_HANDLE_INVALID, CKR_OPERATION_NOT_INITIALIZED
+  OperationScope(SessionTable& sessions, CK_SESSION_HANDLE handle)
+      : sessions_(sessions), handle_(handle), operation_(sessions.TakeSign(handle)) {}
+  OperationScope(const OperationScope&) = delete;
+  OperationScope& operator=(const OperationScope&) = delete;
+
+  SignOperation& operator*() { return *operation_; }
+  SignOperation* operator->() { return operation_.get(); }
+  void Keep() noexcept { sessions_.KeepSign(handle_, std::move(operation_)); }
+
+ private:
+  SessionTable& sessions_;
+  CK_SESSION_HANDLE handle_;
+  std::unique_ptr<SignOperation> operation_;
+};
+
+}  // namespace tlskeep
