@@ -24,9 +24,56 @@ export interface NativeSigningKey {
   destroy(): void
 }
 
+/** A connected (or connecting) stream socket; errors are thrown or handed to the callbacks. */
+export interface NativeStreamSocket {
+  /** Waits for the connect() in progress. */
+  connected(callback: (error: AddonError | null) => void): void
+  readStart(): void
+  readStop(): void
+  /** False: `onWritten` follows, and there must be no other write before it. */
+  write(chunks: readonly Uint8Array[]): boolean
+  shutdown(): void
+  close(): void
+  keepAlive(keep: boolean): void
+}
+
+/** Accepts connections on a listening socket; pauses itself when accept() fails. */
+export interface NativeListeningSocket {
+  resume(): void
+  close(): void
+  keepAlive(keep: boolean): void
+}
+
+/** The open NSM device. */
+export interface NativeNsmDevice {
+  transact(
+    request: Uint8Array,
+    callback: (error: AddonError | null, response: Uint8Array) => void,
+  ): void
+  close(): void
+}
+
 interface Binding {
   useErrorClass(errorClass: typeof AddonError): void
   readonly SigningKey: new (pem: Uint8Array) => NativeSigningKey
+  /** Takes the descriptor over unless it throws. A null chunk without an error is the end. */
+  readonly StreamSocket: new (
+    fd: number,
+    onRead: (error: AddonError | null, chunk: Uint8Array | null) => void,
+    onWritten: (error: AddonError | null) => void,
+  ) => NativeStreamSocket
+  /** Takes the descriptor over unless it throws. */
+  readonly ListeningSocket: new (
+    fd: number,
+    onConnection: (fd: number, cid: number | null, port: number | null) => void,
+    onError: (error: AddonError) => void,
+  ) => NativeListeningSocket
+  readonly NsmDevice: new (path: string) => NativeNsmDevice
+  startVsockConnect(cid: number, port: number, timeoutMs: number): number
+  bindVsock(cid: number, port: number, backlog: number): { fd: number; port: number }
+  localCid(): number
+  socketPair(): [number, number]
+  closeDescriptor(fd: number): void
 }
 
 // Beside a bundle; from native/addon/ in a checkout; from dist/native/addon/ after compilation.

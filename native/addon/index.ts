@@ -2,6 +2,12 @@
 
 export { AddonError, isAddonError } from "./addon-error.js"
 export {
+  NSM_REQUEST_MAX_SIZE,
+  type NsmDevice,
+  type NsmDeviceErrorCode,
+  openNsmDevice,
+} from "./nsm-device.js"
+export {
   type PssParameters,
   type SignCallback,
   type SigningHash,
@@ -9,3 +15,25 @@ export {
   type SigningKeyErrorCode,
   type SigningMechanism,
 } from "./signing-key.js"
+export {
+  listenFd,
+  type SocketServer,
+  type SocketServerOptions,
+  type VsockPeer,
+} from "./socket-server.js"
+export {
+  SocketStream,
+  type SocketStreamOptions,
+  socketPair,
+  streamFromFd,
+} from "./socket-stream.js"
+export {
+  type ConnectVsockOptions,
+  connectVsock,
+  type ListenVsockOptions,
+  listenVsock,
+  localCid,
+  VMADDR_CID_ANY,
+  VMADDR_PORT_ANY,
+  type VsockServer,
+} from "./vsock.js"

@@ -2,7 +2,11 @@
 #include <napi.h>
 
 #include "addon_error.h"
+#include "listening_socket.h"
+#include "nsm_device.h"
 #include "signing_key.h"
+#include "stream_socket.h"
+#include "vsock.h"
 
 namespace tlskeep {
 namespace {
@@ -11,6 +15,14 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new EnvironmentData);
   exports.Set("useErrorClass", Napi::Function::New<UseErrorClass>(env, "useErrorClass"));
   exports.Set("SigningKey", SigningKey::Define(env));
+  exports.Set("StreamSocket", StreamSocket::Define(env));
+  exports.Set("ListeningSocket", ListeningSocket::Define(env));
+  exports.Set("NsmDevice", NsmDevice::Define(env));
+  exports.Set("startVsockConnect", Napi::Function::New<StartVsockConnect>(env, "startVsockConnect"));
+  exports.Set("bindVsock", Napi::Function::New<BindVsock>(env, "bindVsock"));
+  exports.Set("localCid", Napi::Function::New<LocalCid>(env, "localCid"));
+  exports.Set("socketPair", Napi::Function::New<SocketPair>(env, "socketPair"));
+  exports.Set("closeDescriptor", Napi::Function::New<CloseDescriptor>(env, "closeDescriptor"));
   return exports;
 }
 
