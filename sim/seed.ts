@@ -24,12 +24,20 @@ export function requireSimInfo(dir: string): SimInfo {
   return info
 }
 
-/** Client settings that reach the simulator as one principal; the administrator by default. */
-function clientConfig(dir: string, endpoint: string, principal: Principal) {
+/** Client settings of the SDK that tools choose: how often to try, and by whose clock. */
+export interface ClientOptions {
+  maxAttempts?: number
+  /** Milliseconds ahead of the system's clock. */
+  systemClockOffset?: number
+}
+
+/** Client settings that reach the simulator as one principal. */
+function clientConfig(dir: string, endpoint: string, principal: Principal, options: ClientOptions) {
   const { region, caFile } = requireSimInfo(dir)
   const ca = readIfThere(caFile)
   const { accessKeyId, secretAccessKey, sessionToken } = principal
   return {
+    ...options,
     region,
     endpoint,
     credentials: {
@@ -41,14 +49,22 @@ function clientConfig(dir: string, endpoint: string, principal: Principal) {
   }
 }
 
-/** A KMS client of the SDK; destroy it after use. */
-export function simKmsClient(dir: string, principal = readAdmin(simPaths(dir))): KMSClient {
-  return new KMSClient(clientConfig(dir, requireSimInfo(dir).urls.kms, principal))
+/** A KMS client of the SDK, the administrator's by default; destroy it after use. */
+export function simKmsClient(
+  dir: string,
+  principal = readAdmin(simPaths(dir)),
+  options: ClientOptions = {},
+): KMSClient {
+  return new KMSClient(clientConfig(dir, requireSimInfo(dir).urls.kms, principal, options))
 }
 
-/** An S3 client of the SDK; destroy it after use. */
-export function simS3Client(dir: string, principal = readAdmin(simPaths(dir))): S3Client {
-  const config = clientConfig(dir, requireSimInfo(dir).urls.s3, principal)
+/** An S3 client of the SDK, the administrator's by default; destroy it after use. */
+export function simS3Client(
+  dir: string,
+  principal = readAdmin(simPaths(dir)),
+  options: ClientOptions = {},
+): S3Client {
+  const config = clientConfig(dir, requireSimInfo(dir).urls.s3, principal, options)
   return new S3Client({ ...config, forcePathStyle: true })
 }
 

@@ -76,7 +76,7 @@ export function readAdmin(paths: SimPaths): Principal {
 
 /**
  * The session of the instance's role to hand out now. A new one is made when the newest has lived
- * half of `ttlSecs`; older ones stay good until they expire.
+ * half of `ttlSecs` or was made for longer; older ones stay good until they expire.
  */
 export function currentRoleSession(
   paths: SimPaths,
@@ -87,7 +87,8 @@ export function currentRoleSession(
   for (const principal of principals.toReversed()) {
     const { arn, sessionToken, expiration } = principal
     if (arn !== ROLE_SESSION_ARN || sessionToken === undefined || expiration === undefined) continue
-    if (Date.parse(expiration) - now > (ttlSecs * 1000) / 2) {
+    const remainingMs = Date.parse(expiration) - now
+    if (remainingMs > (ttlSecs * 1000) / 2 && remainingMs <= ttlSecs * 1000) {
       return { ...principal, sessionToken, expiration }
     }
   }

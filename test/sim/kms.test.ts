@@ -1,0 +1,319 @@
+/** The simulated KMS through the real SDK client: ciphertexts, recipients, states, faults, signatures. */
+import { execFileSync } from "node:child_process"
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import {
+  DecryptCommand,
+  type DecryptCommandInput,
+  type DecryptCommandOutput,
+  DescribeKeyCommand,
+  DisableKeyCommand,
+  EncryptCommand,
+  GenerateRandomCommand,
+  GetKeyPolicyCommand,
+  type KMSClient,
+  KMSServiceException,
+  ScheduleKeyDeletionCommand,
+} from "@aws-sdk/client-kms"
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest"
+import {
+  currentRoleSession,
+  type Principal,
+  readAdmin,
+  readPrincipals,
+} from "../../sim/iam/principals.js"
+import { type KmsSettings, writeKmsSettings } from "../../sim/kms/settings.js"
+import { makeRootAuthority, NitroPki } from "../../sim/nsm/index.js"
+import { encryptUnderKey, seedKmsKey, simKmsClient } from "../../sim/seed.js"
+import { makeRecipient, startTestSimulator, type TestSimulator } from "./simulator.js"
+
+const PLAINTEXT = Buffer.from(`-----BEGIN something-----\n${"x".repeat(1700)}\n`)
+const ALLOW_ALL = JSON.stringify({
+  Statement: { Effect: "Allow", Principal: "*", Action: "kms:*", Resource: "*" },
+})
+const MINUTE_MS = 60_000
+
+let sim: TestSimulator
+let client: KMSClient
+let keyArn: string
+let blob: Uint8Array
+beforeAll(async () => {
+  sim = await startTestSimulator()
+  client = simKmsClient(sim.dir)
+  keyArn = await seedKmsKey({ dir: sim.dir, policy: ALLOW_ALL })
+  blob = await encryptUnderKey({ dir: sim.dir, keyArn, plaintext: PLAINTEXT })
+})
+afterAll(async () => {
+  client.destroy()
+  await sim.stop()
+})
+beforeEach(() => writeKmsSettings(sim.paths.kmsDir, {}))
+
+function settings(value: KmsSettings): void {
+  writeKmsSettings(sim.paths.kmsDir, value)
+}
+
+function decrypt(input: Partial<DecryptCommandInput> = {}): Promise<DecryptCommandOutput> {
+  return client.send(new DecryptCommand({ CiphertextBlob: blob, KeyId: keyArn, ...input }))
+}
+
+/** The exception's name, by which a program tells refusals apart. */
+async function codeOf(work: Promise<unknown>): Promise<string> {
+  try {
+    await work
+    return "no error"
+  } catch (error) {
+    return error instanceof KMSServiceException ? error.name : String(error)
+  }
+}
+
+function recipientOf(document: Uint8Array) {
+  return {
+    Recipient: {
+      KeyEncryptionAlgorithm: "RSAES_OAEP_SHA_256" as const,
+      AttestationDocument: document,
+    },
+  }
+}
+
+describe("ciphertexts", () => {
+  it("decrypts what it encrypted and names the key", async () => {
+    const answer = await decrypt({ KeyId: undefined })
+    expect(Buffer.from(answer.Plaintext ?? [])).toEqual(PLAINTEXT)
+    expect(answer.KeyId).toBe(keyArn)
+    expect(answer.EncryptionAlgorithm).toBe("SYMMETRIC_DEFAULT")
+  })
+
+  it("takes 4096 bytes and no more", async () => {
+    const encrypt = (length: number) =>
+      client.send(new EncryptCommand({ KeyId: keyArn, Plaintext: Buffer.alloc(length, 1) }))
+    const { CiphertextBlob } = await encrypt(4096)
+    expect((await decrypt({ CiphertextBlob })).Plaintext).toHaveLength(4096)
+    expect(await codeOf(encrypt(4097))).toBe("ValidationException")
+  })
+
+  it("refuses a changed byte anywhere, a cut and another context", async () => {
+    for (const at of [0, 5, 21, 35, 60, blob.length - 1]) {
+      const CiphertextBlob = Uint8Array.from(blob)
+      CiphertextBlob[at] = (CiphertextBlob[at] ?? 0) ^ 1
+      const expected = at === 5 ? "IncorrectKeyException" : "InvalidCiphertextException"
+      expect(await codeOf(decrypt({ CiphertextBlob })), `byte ${at}`).toBe(expected)
+    }
+    const cut = blob.subarray(0, 48)
+    expect(await codeOf(decrypt({ CiphertextBlob: cut }))).toBe("InvalidCiphertextException")
+    const context = { EncryptionContext: { a: "b" } }
+    expect(await codeOf(decrypt(context))).toBe("InvalidCiphertextException")
+  })
+
+  it("needs the encryption context again, in any order", async () => {
+    const CiphertextBlob = await encryptUnderKey({
+      dir: sim.dir,
+      keyArn,
+      plaintext: PLAINTEXT,
+      encryptionContext: { a: "1", b: "2" },
+    })
+    const again = { CiphertextBlob, EncryptionContext: { b: "2", a: "1" } }
+    expect(Buffer.from((await decrypt(again)).Plaintext ?? [])).toEqual(PLAINTEXT)
+    expect(await codeOf(decrypt({ CiphertextBlob }))).toBe("InvalidCiphertextException")
+  })
+
+  it("refuses another key than the one named, and one that is not", async () => {
+    const other = await seedKmsKey({ dir: sim.dir, policy: ALLOW_ALL })
+    expect(await codeOf(decrypt({ KeyId: other }))).toBe("IncorrectKeyException")
+    const missing = keyArn.replace(/[0-9a-f]{12}$/, "000000000000")
+    expect(await codeOf(decrypt({ KeyId: missing }))).toBe("NotFoundException")
+    const elsewhere = keyArn.replace("us-east-1", "eu-west-1")
+    expect(await codeOf(decrypt({ KeyId: elsewhere }))).toBe("NotFoundException")
+  })
+
+  it("refuses a key that is disabled or to be deleted", async () => {
+    const KeyId = await seedKmsKey({ dir: sim.dir, policy: ALLOW_ALL })
+    const CiphertextBlob = await encryptUnderKey({
+      dir: sim.dir,
+      keyArn: KeyId,
+      plaintext: PLAINTEXT,
+    })
+    await client.send(new DisableKeyCommand({ KeyId }))
+    expect(await codeOf(decrypt({ KeyId, CiphertextBlob }))).toBe("DisabledException")
+    await client.send(new ScheduleKeyDeletionCommand({ KeyId, PendingWindowInDays: 7 }))
+    expect(await codeOf(decrypt({ KeyId, CiphertextBlob }))).toBe("KMSInvalidStateException")
+    const { KeyMetadata } = await client.send(new DescribeKeyCommand({ KeyId }))
+    expect(KeyMetadata).toMatchObject({ Arn: KeyId, Enabled: false, KeyState: "PendingDeletion" })
+    expect((await client.send(new GetKeyPolicyCommand({ KeyId }))).Policy).toBe(ALLOW_ALL)
+  })
+})
+
+describe("recipients", () => {
+  /** First bytes of the encryptedContent: tag and length form. */
+  const shapes = [
+    {
+      name: "constructed in one string",
+      settings: { cmsShape: "constructed", cmsChunkBytes: 8192 },
+    },
+    {
+      name: "constructed in many strings",
+      settings: { cmsShape: "constructed", cmsChunkBytes: 100 },
+    },
+    { name: "primitive", settings: { cmsShape: "primitive" } },
+  ] as const
+  it.each(shapes)("seals to the recipient, $name, as openssl reads it", async (shape) => {
+    settings(shape.settings)
+    const { privateKey, document } = await makeRecipient(sim.pki)
+    const answer = await decrypt(recipientOf(document))
+    expect(answer.Plaintext).toBeUndefined()
+    expect(answer.KeyId).toBe(keyArn)
+    const keyFile = join(sim.dir, "recipient.pem")
+    const cmsFile = join(sim.dir, "recipient.cms")
+    writeFileSync(keyFile, privateKey.export({ type: "pkcs8", format: "pem" }))
+    writeFileSync(cmsFile, answer.CiphertextForRecipient ?? "")
+    const args = ["cms", "-decrypt", "-binary", "-inform", "DER", "-in", cmsFile, "-inkey", keyFile]
+    expect(execFileSync("openssl", args)).toEqual(PLAINTEXT)
+  })
+
+  it("alternates between the shapes unless told which", async () => {
+    const { document } = await makeRecipient(sim.pki)
+    const isConstructed = async () => {
+      const { CiphertextForRecipient } = await decrypt(recipientOf(document))
+      // a0 80 04: [0] constructed of OCTET STRINGs, behind AES-256-CBC's 16-byte IV.
+      const hex = Buffer.from(CiphertextForRecipient ?? []).toString("hex")
+      return /60864801650304012a0410[0-9a-f]{32}a08004/.test(hex)
+    }
+    const [first, second, third] = [
+      await isConstructed(),
+      await isConstructed(),
+      await isConstructed(),
+    ]
+    expect(second).toBe(!first)
+    expect(third).toBe(first)
+  })
+
+  it("gives random bytes to a recipient alone", async () => {
+    const { document } = await makeRecipient(sim.pki)
+    const random = new GenerateRandomCommand({ NumberOfBytes: 32, ...recipientOf(document) })
+    const answer = await client.send(random)
+    expect(answer.Plaintext).toBeUndefined()
+    expect(answer.CiphertextForRecipient?.length).toBeGreaterThan(400)
+  })
+
+  it("refuses documents under another root, old, early, forged or without a fit key", async () => {
+    const otherPki = new NitroPki(await makeRootAuthority())
+    const now = Date.now()
+    const forged = Uint8Array.from((await makeRecipient(sim.pki)).document)
+    forged[forged.length - 1] = (forged.at(-1) ?? 0) ^ 1
+    const documents: [string, Uint8Array, RegExp][] = [
+      ["root", (await makeRecipient(otherPki)).document, /untrusted-root/],
+      [
+        "old",
+        (await makeRecipient(sim.pki, { now: new Date(now - 6 * MINUTE_MS) })).document,
+        /document-too-old/,
+      ],
+      [
+        "early",
+        (await makeRecipient(sim.pki, { now: new Date(now + 2 * MINUTE_MS) })).document,
+        /document-from-future|not-yet-valid/,
+      ],
+      ["forged", forged, /invalid-signature/],
+      ["no document", Buffer.from("not CBOR"), /malformed-document/],
+      ["RSA-3072", (await makeRecipient(sim.pki, { modulusLength: 3072 })).document, /RSA-2048/],
+      ["no key", (await makeRecipient(sim.pki, { withoutKey: true })).document, /RSA-2048/],
+    ]
+    for (const [name, document, message] of documents) {
+      await expect(decrypt(recipientOf(document)), name).rejects.toMatchObject({
+        name: "ValidationException",
+        message: expect.stringMatching(message),
+      })
+    }
+  })
+})
+
+describe("settings", () => {
+  it("throttles and fails so many times, then no more", async () => {
+    const impatient = simKmsClient(sim.dir, undefined, { maxAttempts: 1 })
+    settings({ throttleNext: 1, unavailableNext: 1 })
+    const ask = () => impatient.send(new DescribeKeyCommand({ KeyId: keyArn }))
+    expect(await codeOf(ask())).toBe("ThrottlingException")
+    expect(await codeOf(ask())).toBe("ServiceUnavailableException")
+    expect(await codeOf(ask())).toBe("no error")
+    impatient.destroy()
+  })
+
+  it("names another key, refuses everything, and takes its time", async () => {
+    settings({ answerKeyId: "arn:aws:kms:us-east-1:123456789012:key/another" })
+    expect((await decrypt()).KeyId).toMatch(/another$/)
+    settings({ denyAll: true })
+    expect(await codeOf(decrypt())).toBe("AccessDeniedException")
+    settings({ delayMs: 300 })
+    const before = Date.now()
+    await decrypt()
+    expect(Date.now() - before).toBeGreaterThanOrEqual(290)
+  })
+})
+
+describe("signatures", () => {
+  async function refusalOf(principal: Principal, skewMs = 0): Promise<string> {
+    const options = { maxAttempts: 1, systemClockOffset: skewMs }
+    const stranger = simKmsClient(sim.dir, principal, options)
+    const code = await codeOf(stranger.send(new DescribeKeyCommand({ KeyId: keyArn })))
+    stranger.destroy()
+    return code
+  }
+
+  it("refuses credentials that are not the account's", async () => {
+    const admin = readAdmin(sim.paths)
+    const role = currentRoleSession(sim.paths, 3600)
+    const { sessionToken: _, ...withoutToken } = role
+    const unknown = { ...admin, accessKeyId: "AKIAAAAAAAAAAAAAAAAA" }
+    expect(await refusalOf(admin)).toBe("no error")
+    expect(await refusalOf(role)).toBe("no error")
+    expect(await refusalOf(unknown)).toBe("UnrecognizedClientException")
+    expect(await refusalOf({ ...admin, secretAccessKey: "x" })).toBe("InvalidSignatureException")
+    expect(await refusalOf(withoutToken)).toBe("UnrecognizedClientException")
+    expect(await refusalOf({ ...role, sessionToken: "x" })).toBe("UnrecognizedClientException")
+    expect(await refusalOf(admin, 6 * MINUTE_MS)).toBe("InvalidSignatureException")
+    expect(await refusalOf(admin, -6 * MINUTE_MS)).toBe("InvalidSignatureException")
+  })
+
+  it("refuses a session that has ended", async () => {
+    const session = currentRoleSession(sim.paths, 13 * 3600)
+    expect(await refusalOf(session)).toBe("no error")
+    const principals = readPrincipals(sim.paths).map((one) =>
+      one.accessKeyId === session.accessKeyId
+        ? { ...one, expiration: new Date(Date.now() - 1000).toISOString() }
+        : one,
+    )
+    writeFileSync(sim.paths.iamFile, JSON.stringify({ principals }))
+    expect(await refusalOf(session)).toBe("ExpiredTokenException")
+  })
+
+  it("refuses a body that is not the one signed", async () => {
+    const relayed = simKmsClient(sim.dir)
+    relayed.middlewareStack.add(
+      (next) => (args) => {
+        const request = args.request as { body: Uint8Array }
+        request.body = Buffer.from(Buffer.from(request.body).toString().replace("key/", "kez/"))
+        return next(args)
+      },
+      { step: "finalizeRequest", priority: "low", name: "tamper" },
+    )
+    expect(await codeOf(relayed.send(new DescribeKeyCommand({ KeyId: keyArn })))).toBe(
+      "InvalidSignatureException",
+    )
+    relayed.destroy()
+  })
+
+  it("refuses a request without any signature", async () => {
+    const unsigned = simKmsClient(sim.dir)
+    unsigned.middlewareStack.add(
+      (next) => (args) => {
+        const request = args.request as { headers: Record<string, string> }
+        delete request.headers.authorization
+        return next(args)
+      },
+      { step: "finalizeRequest", priority: "low", name: "strip" },
+    )
+    expect(await codeOf(unsigned.send(new DescribeKeyCommand({ KeyId: keyArn })))).toBe(
+      "MissingAuthenticationTokenException",
+    )
+    unsigned.destroy()
+  })
+})
