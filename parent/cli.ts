@@ -6,6 +6,9 @@ import { type AgentOptions, agentCommand } from "./commands/agent.js"
 import { type SealOptions, sealCommand } from "./commands/seal.js"
 import { AgentError } from "./errors.js"
 
+// Not for an operator to act on: hosts run what their distribution ships.
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= "true"
+
 const program = new Command("tlskeep")
   .description("TLS private keys that exist in the clear only inside a Nitro Enclave")
   .version(VERSION)

@@ -20,7 +20,7 @@ await build({
   logLevel: "warning",
   // CommonJS dependencies call require() for Node's own modules.
   banner: {
-    js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);',
+    js: 'import { createRequire as requireFor } from "node:module"; const require = requireFor(import.meta.url);',
   },
 })
 await cp(`${root}build/native/addon/tlskeep_addon.node`, `${folder}/tlskeep_addon.node`)

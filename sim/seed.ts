@@ -171,15 +171,30 @@ export interface S3Seed {
 export async function seedS3Object({ dir, bucket, key, body }: S3Seed): Promise<string> {
   const client = simS3Client(dir)
   try {
-    await client.send(new CreateBucketCommand({ Bucket: bucket })).catch((error: unknown) => {
-      const isThere =
-        error instanceof S3ServiceException && error.name === "BucketAlreadyOwnedByYou"
-      if (!isThere) throw error
-    })
+    await createBucket(client, bucket)
     const put = new PutObjectCommand({ Bucket: bucket, Key: key, Body: body })
     return (await client.send(put)).ETag ?? ""
   } finally {
     client.destroy()
+  }
+}
+
+/** Creates a bucket; fine if it is there. */
+export async function seedS3Bucket(dir: string, bucket: string): Promise<void> {
+  const client = simS3Client(dir)
+  try {
+    await createBucket(client, bucket)
+  } finally {
+    client.destroy()
+  }
+}
+
+async function createBucket(client: S3Client, bucket: string): Promise<void> {
+  try {
+    await client.send(new CreateBucketCommand({ Bucket: bucket }))
+  } catch (error) {
+    if (error instanceof S3ServiceException && error.name === "BucketAlreadyOwnedByYou") return
+    throw error
   }
 }
 

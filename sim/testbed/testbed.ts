@@ -13,7 +13,7 @@ import { readAdmin } from "../iam/principals.js"
 import { readSimInfo, type SimInfo, simEnvironment } from "../info.js"
 import { pcrOfImage } from "../nsm/index.js"
 import { simPaths } from "../paths.js"
-import { releaseKeyPolicy, seedKmsKey } from "../seed.js"
+import { releaseKeyPolicy, seedKmsKey, seedS3Bucket } from "../seed.js"
 import { Apache, type Mpm, type OpensslBinding } from "./apache.js"
 import { BackgroundProcess } from "./background-process.js"
 import { CHECKOUT } from "./checkout.js"
@@ -82,6 +82,7 @@ export class Testbed {
       await simulator.waitForLine((line) => line === "ready")
       const info = readSimInfo(simPaths(simDir))
       if (info === undefined) throw new CodedError("not-up", "the simulator wrote no sim.json")
+      await seedS3Bucket(simDir, BUCKET)
       const authority = await WebAuthority.create()
       await writeFile(join(dir, "ca.pem"), authority.rootPem)
       return new Testbed(dir, simulator, info, authority)
@@ -137,15 +138,12 @@ export class Testbed {
     await writeFile(keyFile, web.privateKey, { mode: 0o600 })
     await writeFile(certificateFile, web.certificate + web.chain)
     try {
-      await this.tlskeep(
-        ["seal", "--key", keyFile, "--certificate", certificateFile].concat([
-          "--kms-key-id",
-          keyArn,
-          "--output",
-          uri,
-        ]),
+      const files = ["--key", keyFile, "--certificate", certificateFile]
+      const { exitCode, stderr } = await this.tlskeep(
+        ["seal", ...files, "--kms-key-id", keyArn, "--output", uri],
         this.adminEnv(),
       )
+      if (exitCode !== 0) throw new CodedError("seal-failed", stderr)
     } finally {
       await rm(keyFile)
     }
