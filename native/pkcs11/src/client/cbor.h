@@ -15,6 +15,7 @@ namespace tlskeep {
 class CborWriter {
  public:
   void Array(std::size_t count) { Head(4, count); }
+  void Map(std::size_t pairs) { Head(5, pairs); }
   void Unsigned(std::uint64_t value) { Head(0, value); }
   void Text(std::string_view text);
   void ByteString(ByteView bytes);
