@@ -11,7 +11,7 @@ import { systemErrorCode } from "../shared/errors.js"
 import { CONTROL_SECRET_BYTES } from "../shared/protocol/limits.js"
 import { AgentError } from "./errors.js"
 
-/** 32 hex digits: 128 bits, within the 64 characters of a PIN. */
+/** 128 bits in 22 characters: libp11 0.4.12 cuts a PIN from a `pin-source` file at 31. */
 const RANDOM_PIN_BYTES = 16
 
 export class RunDir {
@@ -82,7 +82,7 @@ export class RunDir {
   async pin(label: string, configured: string | undefined, gid: number): Promise<string> {
     const path = this.pinFile(label)
     const kept = (await this.#read(join("pins", `${hex(label)}.pin`)))?.trim()
-    const pin = configured ?? (kept || randomBytes(RANDOM_PIN_BYTES).toString("hex"))
+    const pin = configured ?? (kept || randomBytes(RANDOM_PIN_BYTES).toString("base64url"))
     if (pin !== kept) await writeFileAtomic(path, pin, { mode: 0o640 })
     await chown(path, process.getuid?.() ?? 0, gid)
     return pin
