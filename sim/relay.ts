@@ -3,7 +3,7 @@
  * one file as they pass, which is what somebody who owns the parent could keep.
  */
 import { type FileHandle, open } from "node:fs/promises"
-import type { Duplex } from "node:stream"
+import { type Duplex, Transform } from "node:stream"
 import { pipeline } from "node:stream/promises"
 
 /** Sees the bytes of a relay before they are passed on. */
@@ -33,7 +33,7 @@ export async function relay(a: Duplex, b: Duplex, recorder?: Recorder): Promise<
 async function oneWay(from: Duplex, to: Duplex, recorder: Recorder | undefined): Promise<void> {
   try {
     if (recorder === undefined) await pipeline(from, to)
-    else await pipeline(from, (source) => recording(source, recorder), to)
+    else await pipeline(from, recording(recorder), to)
   } catch (error) {
     from.destroy()
     to.destroy()
@@ -41,9 +41,11 @@ async function oneWay(from: Duplex, to: Duplex, recorder: Recorder | undefined):
   }
 }
 
-async function* recording(source: AsyncIterable<Buffer>, recorder: Recorder) {
-  for await (const bytes of source) {
-    await recorder.append(bytes)
-    yield bytes
-  }
+/** A transform rather than a generator: an iterated socket would be destroyed with its read side. */
+function recording(recorder: Recorder): Transform {
+  return new Transform({
+    transform(bytes: Buffer, _encoding, done) {
+      recorder.append(bytes).then(() => done(null, bytes), done)
+    },
+  })
 }

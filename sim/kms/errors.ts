@@ -6,7 +6,7 @@ const STATUS = {
   AccessDeniedException: 400,
   DisabledException: 400,
   ExpiredTokenException: 400,
-  IncompleteSignature: 400,
+  IncompleteSignatureException: 400,
   IncorrectKeyException: 400,
   InvalidCiphertextException: 400,
   InvalidSignatureException: 400,

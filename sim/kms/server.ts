@@ -45,7 +45,10 @@ const SIGNING = { service: "kms", maxSkewMs: 5 * 60_000 } as const
 
 const SIGNATURE_REFUSALS: Readonly<Record<SignatureErrorCode, [KmsErrorCode, string]>> = {
   "missing-signature": ["MissingAuthenticationTokenException", "Missing Authentication Token"],
-  "malformed-signature": ["IncompleteSignature", "The Authorization header is not complete."],
+  "malformed-signature": [
+    "IncompleteSignatureException",
+    "The Authorization header is not complete.",
+  ],
   "wrong-scope": ["InvalidSignatureException", "Credential should be scoped to a valid region."],
   "unknown-access-key": ["UnrecognizedClientException", "The security token is invalid."],
   "wrong-session-token": ["UnrecognizedClientException", "The security token is invalid."],

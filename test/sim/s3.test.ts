@@ -11,7 +11,12 @@ import {
   S3ServiceException,
 } from "@aws-sdk/client-s3"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { currentRoleSession, readAdmin, SESSION_TTL_SECS } from "../../sim/iam/principals.js"
+import {
+  currentRoleSession,
+  readAdmin,
+  readPrincipals,
+  SESSION_TTL_SECS,
+} from "../../sim/iam/principals.js"
 import { ROLE_ARN } from "../../sim/paths.js"
 import { parseAddress } from "../../sim/s3/address.js"
 import {
@@ -143,6 +148,21 @@ describe("access", () => {
       expect(await refusalOf(client.send(new GetObjectCommand({ Bucket, Key })))).toBe(refusal)
       client.destroy()
     }
+  })
+
+  it("refuses a session that has ended", async () => {
+    const session = currentRoleSession(sim.paths, 24 * 3600)
+    const principals = readPrincipals(sim.paths)
+    const expiration = new Date(Date.now() - 1000).toISOString()
+    const ended = principals.map((one) =>
+      one.accessKeyId === session.accessKeyId ? { ...one, expiration } : one,
+    )
+    writeFileSync(sim.paths.iamFile, JSON.stringify({ principals: ended }))
+    const client = simS3Client(sim.dir, session)
+    expect(await refusalOf(client.send(new GetObjectCommand({ Bucket, Key })))).toBe(
+      "400 ExpiredToken",
+    )
+    client.destroy()
   })
 
   it("refuses a request without any signature", async () => {
