@@ -1,6 +1,6 @@
 /** The addon at the ends of things: threads and processes that stop in the midst of its work. */
 
-import { execFile, spawn } from "node:child_process"
+import { type ChildProcess, execFile, spawn } from "node:child_process"
 import { once } from "node:events"
 import { type AddressInfo, createConnection, createServer, type Socket } from "node:net"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -25,10 +25,12 @@ describe("threads and processes", () => {
 
 describe("a listening socket inherited from the parent process", () => {
   let bundle: Bundle
+  const children: ChildProcess[] = []
   beforeAll(async () => {
     bundle = await bundleChild("listen-inherited")
   })
   afterAll(async () => {
+    for (const child of children) child.kill()
     await bundle.remove()
   })
 
@@ -45,7 +47,11 @@ describe("a listening socket inherited from the parent process", () => {
     server.close() // the child's copy is the only one left to accept
     const output: string[] = []
     child.stdout?.on("data", (data: Buffer) => output.push(...data.toString().trim().split("\n")))
-    while (!output.includes("ready")) await sleep(10)
+    children.push(child)
+    while (!output.includes("ready")) {
+      if (child.exitCode !== null) throw new Error(`the child ended with ${child.exitCode}`)
+      await sleep(10)
+    }
     return { child, port, output }
   }
 

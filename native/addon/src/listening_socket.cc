@@ -61,7 +61,7 @@ Napi::Value ListeningSocket::KeepAlive(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-void ListeningSocket::OnPoll(bool, int) noexcept {
+void ListeningSocket::OnPoll(bool, int) noexcept try {
   const napi_env env = Env();
   const Napi::HandleScope handles(env);
   const Napi::Object self = Value();
@@ -93,17 +93,18 @@ void ListeningSocket::OnPoll(bool, int) noexcept {
     connection.Release();
     CallFromLoop(env, on_connection_, arguments);
   }
+} catch (const std::exception&) {
+  // A worker is being terminated, and JavaScript will not run again. Its end closes the socket;
+  // until then there must be no more events.
+  poll_.Close();
 }
 
-void ListeningSocket::ReportError(int error_number) noexcept {
-  try {
-    // The connection stays queued, so polling on would spin: the owner resumes when it sees fit.
-    poll_.Poll(0);
-    const napi_value arguments[1] = {ToJavaScript(Env(), AddonError::System("accept", error_number))};
-    CallFromLoop(Env(), on_error_, arguments);
-  } catch (const std::exception&) {
-    // The environment is being terminated: nobody is left to hear of it.
-  }
+void ListeningSocket::ReportError(int error_number) {
+  // The connection stays queued, so polling on would spin: the owner resumes when it sees fit.
+  poll_.Poll(0);
+  const napi_value arguments[1] = {
+      ToJavaScript(Env(), AddonError::System("accept", error_number))};
+  CallFromLoop(Env(), on_error_, arguments);
 }
 
 }  // namespace tlskeep

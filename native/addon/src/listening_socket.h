@@ -22,7 +22,7 @@ class ListeningSocket : public Napi::ObjectWrap<ListeningSocket>, private PollLi
   Napi::Value KeepAlive(const Napi::CallbackInfo& info);
 
   void OnPoll(bool failed, int events) noexcept override;
-  void ReportError(int error_number) noexcept;
+  void ReportError(int error_number);
 
   PollHandle poll_;
   Napi::AsyncContext context_;

@@ -52,13 +52,13 @@ class PoolWork {
     }
   }
 
-  static void Complete(napi_env raw_env, napi_status status, void* data) {
+  static void Complete(napi_env raw_env, napi_status status, void* data) noexcept {
     const std::unique_ptr<PoolWork> job(static_cast<PoolWork*>(data));
     napi_delete_async_work(raw_env, job->work_);
     if (status == napi_cancelled) return;  // the environment is ending: no JavaScript any more
     const Napi::Env env(raw_env);
-    const Napi::HandleScope scope(env);
     try {
+      const Napi::HandleScope scope(env);
       napi_value arguments[2] = {env.Null(), env.Undefined()};
       if (job->error_) {
         arguments[0] = ToJavaScript(env, *job->error_);
@@ -67,8 +67,8 @@ class PoolWork {
       }
       // What the callback throws stays pending: Node reports it as an uncaught exception.
       napi_call_function(env, env.Undefined(), job->callback_.Value(), 2, arguments, nullptr);
-    } catch (const Napi::Error& error) {
-      error.ThrowAsJavaScriptException();
+    } catch (const std::exception&) {
+      // A worker is being terminated, and JavaScript will not run again. Nobody waits.
     }
   }
 

@@ -146,7 +146,7 @@ void StreamSocket::UpdatePoll() {
   poll_.Poll((reading_ ? UV_READABLE : 0) | (writing ? UV_WRITABLE : 0));
 }
 
-void StreamSocket::OnPoll(bool failed, int events) noexcept {
+void StreamSocket::OnPoll(bool failed, int events) noexcept try {
   const Napi::Env env = Env();
   const Napi::HandleScope handles(env);
   const Napi::Object self = Value();  // keeps this alive whatever the callbacks do
@@ -163,6 +163,10 @@ void StreamSocket::OnPoll(bool failed, int events) noexcept {
     reading_ = false;
     Report(on_read_, &error);
   }
+} catch (const std::exception&) {
+  // A worker is being terminated, and JavaScript will not run again. Its end closes the socket;
+  // until then there must be no more events.
+  poll_.Close();
 }
 
 void StreamSocket::FinishConnect() noexcept {
