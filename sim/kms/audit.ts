@@ -4,6 +4,8 @@ import { join } from "node:path"
 
 /** One request and what became of it. Never holds plaintext, ciphertext or credentials. */
 export interface AuditRecord {
+  /** As the answer's header x-amzn-RequestId names it. */
+  requestId: string
   /** ISO 8601. */
   time: string
   /** Such as `kms:Decrypt`. */

@@ -4,7 +4,7 @@
  */
 import { z } from "zod"
 import { conditionContext } from "../iam/conditions.js"
-import { evaluateAccess, refusalMessage } from "../iam/evaluate.js"
+import { type Decision, evaluateAccess, refusalMessage } from "../iam/evaluate.js"
 import type { Principal } from "../iam/principals.js"
 import type { AuditRecord } from "./audit.js"
 import type { EncryptionContext } from "./ciphertext.js"
@@ -27,6 +27,9 @@ export interface CallParticulars {
   recipient?: VerifiedRecipient | undefined
   encryptionContext?: EncryptionContext
 }
+
+/** The decision on every request while the setting `denyAll` holds. */
+const DENY_ALL: Decision = { allowed: false, why: "explicit-deny", kind: "resource-based" }
 
 export class KmsCall {
   constructor(
@@ -102,8 +105,9 @@ export class KmsCall {
         ["kms:EncryptionContextKeys", names],
       ]),
     }
-    const decision =
-      policy === undefined
+    const decision = this.deps.settings.denyAll
+      ? DENY_ALL
+      : policy === undefined
         ? evaluateAccess(request, undefined, "may-allow")
         : evaluateAccess(request, parseKeyPolicy(policy), "must-allow-or-delegate")
     if (!decision.allowed) {

@@ -1,6 +1,7 @@
 /**
  * The simulated AWS KMS: HTTPS, JSON 1.1, SigV4 on every request, one audit line for each.
  */
+import { randomUUID } from "node:crypto"
 import { setTimeout as delay } from "node:timers/promises"
 import Fastify, { type FastifyInstance, type FastifyRequest } from "fastify"
 import type { Logger } from "pino"
@@ -84,7 +85,7 @@ export function buildKmsServer({
     const audit = newRecord(operation)
     const settings = readKmsSettings(paths.kmsDir)
     if (settings.delayMs) await delay(settings.delayMs)
-    reply.header("content-type", CONTENT_TYPE)
+    reply.header("content-type", CONTENT_TYPE).header("x-amzn-requestid", audit.requestId)
     try {
       const principal = await authenticateCaller(request, paths)
       audit.principal = principal.arn
@@ -117,6 +118,7 @@ function operationName({ headers }: FastifyRequest): string {
 
 function newRecord(operation: string): AuditRecord {
   return {
+    requestId: randomUUID(),
     time: new Date().toISOString(),
     action: `kms:${operation}`,
     principal: null,

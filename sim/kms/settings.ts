@@ -19,7 +19,7 @@ const settingsSchema = z.strictObject({
   unavailableNext: z.int().min(0).optional(),
   /** Decrypt names this key in its answer, whatever key it used. */
   answerKeyId: z.string().optional(),
-  /** Every request is refused with AccessDeniedException. */
+  /** Every request is refused as by an explicit deny in the key's policy. */
   denyAll: z.boolean().optional(),
   /** Every answer waits so long. */
   delayMs: z.int().min(0).max(600_000).optional(),
@@ -43,9 +43,9 @@ export function writeKmsSettings(kmsDir: string, settings: KmsSettings): void {
 }
 
 /**
- * Plays the faults that are due for one request, before anything is looked at.
+ * Plays the faults that are due for one request, before its input is looked at.
  *
- * @throws KmsError `ThrottlingException`, `ServiceUnavailableException` or `AccessDeniedException`.
+ * @throws KmsError `ThrottlingException` or `ServiceUnavailableException`.
  */
 export function playFaults(kmsDir: string, settings: KmsSettings): void {
   const { throttleNext = 0, unavailableNext = 0 } = settings
@@ -56,9 +56,6 @@ export function playFaults(kmsDir: string, settings: KmsSettings): void {
   if (unavailableNext > 0) {
     writeKmsSettings(kmsDir, { ...settings, unavailableNext: unavailableNext - 1 })
     throw new KmsError("ServiceUnavailableException", "Service is unavailable, try again")
-  }
-  if (settings.denyAll) {
-    throw new KmsError("AccessDeniedException", "The simulator is set to deny every request")
   }
 }
 

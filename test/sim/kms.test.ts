@@ -241,7 +241,10 @@ describe("settings", () => {
     settings({ answerKeyId: "arn:aws:kms:us-east-1:123456789012:key/another" })
     expect((await decrypt()).KeyId).toMatch(/another$/)
     settings({ denyAll: true })
-    expect(await codeOf(decrypt())).toBe("AccessDeniedException")
+    await expect(decrypt()).rejects.toMatchObject({
+      name: "AccessDeniedException",
+      message: expect.stringMatching(/with an explicit deny in a resource-based policy$/),
+    })
     settings({ delayMs: 300 })
     const before = Date.now()
     await decrypt()

@@ -255,6 +255,7 @@ describe("kms:Decrypt", () => {
     await attempt(releaseKeyPolicy({ pcr0: OTHER_PCR0 }))
     const last = (await readAudit(sim.paths)).at(-1)
     expect(last).toMatchObject({
+      requestId: expect.stringMatching(/^[0-9a-f-]{36}$/),
       action: "kms:Decrypt",
       principal: ROLE_SESSION_ARN,
       key: keyArn,
