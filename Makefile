@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BUILD := build
 JOBS ?= $(shell nproc)
 
-.PHONY: help deps build native image demo test lint unit clean
+.PHONY: help deps build native image demo demo-stop test lint unit clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ image: dist native ## Bundle the simulator's enclave image
 
 demo: build ## Serve a page with a key that only the (simulated) enclave holds; KEEP=1 leaves it up
 	@node dist/sim/demo.js
+
+demo-stop: ## Stop a demo that KEEP=1 left up
+	@node dist/sim/demo.js --stop
 
 test: build ## Run all checks and tests
 	@node scripts/run-tests.mjs

@@ -4,6 +4,7 @@ import { Command } from "commander"
 import { VERSION } from "../shared/version.js"
 import { type AgentOptions, agentCommand } from "./commands/agent.js"
 import { type SealOptions, sealCommand } from "./commands/seal.js"
+import { type StatusOptions, statusCommand } from "./commands/status.js"
 import { AgentError } from "./errors.js"
 
 // Not for an operator to act on: hosts run what their distribution ships.
@@ -33,6 +34,15 @@ program
   .requiredOption("--output <file|s3://bucket/key>", "where the key object goes")
   .action(async (options: SealOptions) => {
     process.stdout.write(`${await sealCommand(options)}\n`)
+  })
+
+program
+  .command("status")
+  .description("show the running enclave and its tokens")
+  .option("--config <file>", "configuration file", "/etc/tlskeep/tlskeep.yaml")
+  .option("--json", "print JSON", false)
+  .action(async (options: StatusOptions) => {
+    process.stdout.write(`${await statusCommand(options)}\n`)
   })
 
 try {

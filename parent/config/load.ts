@@ -1,12 +1,13 @@
 /** Reads a configuration file into a typed value, or says where in it what is wrong. */
 import { readFile } from "node:fs/promises"
-import { LineCounter, parseDocument } from "yaml"
+import { type Document, LineCounter, parseDocument } from "yaml"
 import type { z } from "zod"
 import { systemErrorCode } from "../../shared/errors.js"
 import { AgentError } from "../errors.js"
 import { knownKeysAt, likelySpelling } from "./known-keys.js"
-import { locate, type Position } from "./position.js"
+import { locate, type Position, position } from "./position.js"
 import { type Config, configSchema } from "./schema.js"
+import { yamlProblem } from "./yaml-problem.js"
 
 /**
  * Loads and checks the file. All problems are reported at once, one a line, each with its place.
@@ -33,15 +34,11 @@ export function parseConfig(text: string, file: string): Config {
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
   const [broken] = document.errors
   if (broken !== undefined) {
-    const { line, col } = lines.linePos(broken.pos[0])
-    throw new AgentError("config-not-yaml", `${file}:${line}:${col}: ${broken.message}`, {
-      advice: "Correct the YAML there.",
-      cause: broken,
-    })
+    throw notYaml(place(file, position(lines, broken.pos[0])), yamlProblem(broken.code))
   }
-  const parsed = configSchema.safeParse(document.toJS() ?? {})
   const at = (path: readonly PropertyKey[], key?: string): string =>
     place(file, locate(document, lines, path, key))
+  const parsed = configSchema.safeParse(plainValue(document, file) ?? {}, { error: missing })
   const problems = parsed.success
     ? duplicates(parsed.data, at)
     : parsed.error.issues.flatMap((issue) => describeIssue(issue, at))
@@ -49,6 +46,26 @@ export function parseConfig(text: string, file: string): Config {
   throw new AgentError("config-invalid", problems.join("\n"), {
     advice: "Correct the file; the README's table of configuration keys says what each one takes.",
   })
+}
+
+/** Aliases are followed here: one may name no anchor, or make the file grow without bounds. */
+function plainValue(document: Document, file: string): unknown {
+  try {
+    return document.toJS()
+  } catch {
+    throw notYaml(file, yamlProblem("BAD_ALIAS"))
+  }
+}
+
+/** No cause is kept: the parser's message quotes the file, a PIN perhaps. */
+function notYaml(where: string, problem: string): AgentError {
+  return new AgentError("config-not-yaml", `${where}: ${problem}`, {
+    advice: "Correct the YAML there.",
+  })
+}
+
+function missing({ input }: { input?: unknown }): string | undefined {
+  return input === undefined ? "is missing" : undefined
 }
 
 type At = (path: readonly PropertyKey[], key?: string) => string
@@ -63,9 +80,17 @@ function describeIssue(issue: z.core.$ZodIssue, at: At): string[] {
       return `${at(issue.path, key)}: unknown key ${JSON.stringify(key)} (${hint})`
     })
   }
-  const name = issue.path.map(String).join(".")
+  const name = nameOf(issue.path)
   // zod says what it expected and of which type the input was, never the value: a PIN may be one.
   return [`${at(issue.path)}: ${name === "" ? "the file" : name}: ${issue.message}`]
+}
+
+/** `tokens[0].source`, as the README writes it but for the index. */
+function nameOf(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((name, step) => {
+    if (typeof step === "number") return `${name}[${step}]`
+    return name === "" ? String(step) : `${name}.${String(step)}`
+  }, "")
 }
 
 function duplicates(config: Config, at: At): string[] {
@@ -93,6 +118,6 @@ function repeated(
   })
 }
 
-function place(file: string, position: Position | undefined): string {
-  return position === undefined ? file : `${file}:${position.line}:${position.column}`
+function place(file: string, at: Position | undefined): string {
+  return at === undefined ? file : `${file}:${at.line}:${at.column}`
 }

@@ -21,11 +21,15 @@ export function locate(
     const node = document.getIn(path.slice(0, length), true)
     if (!isNode(node)) continue
     const start = (length === path.length ? keyNode(node, key) : node)?.range?.[0]
-    if (start === undefined) return undefined
-    const { line, col } = lines.linePos(start)
-    return { line, column: col }
+    return start === undefined ? undefined : position(lines, start)
   }
   return undefined
+}
+
+/** The place of an offset. */
+export function position(lines: LineCounter, offset: number): Position {
+  const { line, col } = lines.linePos(offset)
+  return { line, column: col }
 }
 
 function keyNode(node: Node, key: string | undefined): Node | undefined {

@@ -10,7 +10,12 @@ import { AWS_REGION, KMS_KEY_ARN, labelSchema, pinSchema } from "../../shared/pr
 /** AWS's agent serves as many; more tokens than these are a mistake in the file. */
 export const MAX_CONFIG_TOKENS = 128
 
-const absolutePath = z.string().startsWith("/", "must be an absolute path")
+/** A timer of Node's takes less than 25 days; a day is more than anyone means. */
+const DAY_SECS = 86_400
+/** Quotes and control characters have no place in the web server's configuration. */
+const absolutePath = z
+  .string()
+  .regex(/^\/[^"\\\p{Cc}]*$/u, "must be an absolute path without quotes and backslashes")
 const command = z.array(z.string().min(1)).min(1)
 
 /** `{cid}` and `{port}` stand for an enclave's CID and port. */
@@ -30,11 +35,12 @@ const enclaveSchema = z.strictObject({
   boot_timeout_ms: z
     .int()
     .min(100)
+    .max(600_000)
     .default(5_000)
     .meta({ description: "Time for a started enclave to answer on its control port" }),
   name: z
     .string()
-    .regex(/^[A-Za-z0-9_-]{1,64}$/)
+    .regex(/^[A-Za-z0-9_-]{1,64}$/, "must be 1 to 64 letters, digits, - and _")
     .default("tlskeep")
     .meta({ description: "Enclave name: a running enclave of this name is adopted" }),
   expected_pcr0: z
@@ -60,6 +66,7 @@ const optionsSchema = z.strictObject({
   sync_interval_secs: z
     .int()
     .min(1)
+    .max(DAY_SECS)
     .default(600)
     .meta({ description: "How often sources are looked at for a new certificate" }),
   run_dir: absolutePath
@@ -100,6 +107,7 @@ const tokenSchema = z.strictObject({
   refresh_interval_secs: z
     .int()
     .min(1)
+    .max(DAY_SECS)
     .default(43_200)
     .meta({ description: "How often the enclave attests again; a token ends 48 h after the last" }),
 })

@@ -47,8 +47,13 @@ export class EnclaveHost {
    * @throws AgentError `enclave-not-adoptable`, `pcr-mismatch`, `enclave-unreachable`, nitro-cli's
    */
   async acquire(): Promise<OwnedEnclave> {
+    return (await this.adoptRunning()) ?? this.#start()
+  }
+
+  /** Adopts the running enclave of the configured name; undefined if none runs. */
+  async adoptRunning(): Promise<OwnedEnclave | undefined> {
     const running = await this.#running()
-    return running === undefined ? this.#start() : this.#adopt(running)
+    return running === undefined ? undefined : this.#adopt(running)
   }
 
   async #running(): Promise<DescribedEnclave | undefined> {

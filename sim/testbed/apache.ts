@@ -5,6 +5,7 @@ import { join } from "node:path"
 import { execa } from "execa"
 import { CodedError } from "../../shared/errors.js"
 import { CHECKOUT } from "./checkout.js"
+import { childPids } from "./child-pids.js"
 
 /** How OpenSSL reaches the module: the pkcs11 engine of libp11, or pkcs11-provider. */
 export type OpensslBinding = "engine" | "provider"
@@ -128,8 +129,7 @@ export class Apache {
   async pids(): Promise<number[]> {
     const pid = await this.pid()
     if (pid === undefined) return []
-    const children = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "")
-    return [pid, ...children.trim().split(/\s+/).filter(Boolean).map(Number)]
+    return [pid, ...childPids(pid)]
   }
 
   async errors(): Promise<string> {

@@ -11,12 +11,14 @@ import { stringify } from "yaml"
 import { CodedError } from "../../shared/errors.js"
 import { readAdmin } from "../iam/principals.js"
 import { readSimInfo, type SimInfo, simEnvironment } from "../info.js"
+import { liveEnclaves } from "../nitro/state.js"
 import { pcrOfImage } from "../nsm/index.js"
 import { simPaths } from "../paths.js"
 import { releaseKeyPolicy, seedKmsKey, seedS3Bucket } from "../seed.js"
 import { Apache, type Mpm, type OpensslBinding } from "./apache.js"
 import { BackgroundProcess } from "./background-process.js"
 import { CHECKOUT } from "./checkout.js"
+import { childPids } from "./child-pids.js"
 import { type KeyType, WebAuthority, type WebCertificate } from "./web-certificates.js"
 
 export interface TestbedOptions {
@@ -51,6 +53,7 @@ export class Testbed {
   readonly #simulator: BackgroundProcess
   readonly info: SimInfo
   readonly #started: { stop(): Promise<void> }[] = []
+  readonly #agents: BackgroundProcess[] = []
 
   private constructor(
     dir: string,
@@ -107,6 +110,21 @@ export class Testbed {
   /** Pids of everything that plays AWS, by name. */
   get awsPids(): Readonly<Record<string, number>> {
     return this.info.pids
+  }
+
+  /** Pids of the agents that run. */
+  get agentPids(): number[] {
+    return this.#agents.filter(({ running }) => running).map(({ pid }) => pid)
+  }
+
+  /** Pids of the VMMs, which stand for the hypervisor's processes on the host. */
+  get vmmPids(): number[] {
+    return liveEnclaves(simPaths(this.info.dir)).map((enclave) => enclave.process.pid)
+  }
+
+  /** Pids of the enclaves' own processes. */
+  get enclavePids(): number[] {
+    return this.vmmPids.flatMap(childPids)
   }
 
   /** PCR0 that an image file measures to, as the simulator's nitro-cli computes it. */
@@ -214,6 +232,7 @@ export class Testbed {
       logFile: join(this.dir, "log", "agent.log"),
     })
     this.#started.push(agent)
+    this.#agents.push(agent)
     return agent
   }
 

@@ -1,0 +1,53 @@
+/** What a person needs to use the demo's token by hand, as shell assignments. */
+import { readFile } from "node:fs/promises"
+import { CodedError } from "../../shared/errors.js"
+import type { Apache } from "./apache.js"
+import { CHECKOUT } from "./checkout.js"
+import type { Testbed } from "./testbed.js"
+
+export interface DemoTokenOptions {
+  testbed: Testbed
+  apache: Apache
+  label: string
+  configFile: string
+  /** Pid of the process that holds it all. */
+  pid: number
+  stopCommand: string
+}
+
+/** The assignments, by name; the README lists what each is for. */
+export async function demoVariables(options: DemoTokenOptions): Promise<Record<string, string>> {
+  const { testbed, apache, label, configFile, pid, stopCommand } = options
+  const snippet = await readFile(apache.snippet, "utf8")
+  const keyUri = directive(snippet, "SSLCertificateKeyFile")
+  const [path = "", pinFile = ""] = keyUri.split("?pin-source=file:")
+  return {
+    TLSKEEP_ENDPOINT: (await readFile(testbed.endpointFile, "utf8")).trim(),
+    TLSKEEP_MODULE: CHECKOUT.module,
+    TLSKEEP_TOKEN_LABEL: label,
+    TLSKEEP_PIN_FILE: decodeURIComponent(pinFile),
+    TLSKEEP_KEY_URI: path,
+    TLSKEEP_KEY_URI_WITH_PIN: keyUri,
+    TLSKEEP_CERTIFICATE_URI: path.replace("type=private", "type=cert"),
+    TLSKEEP_CERTIFICATE_FILE: directive(snippet, "SSLCertificateFile"),
+    TLSKEEP_CA_FILE: testbed.caFile,
+    TLSKEEP_URL: apache.url,
+    TLSKEEP_CONFIG: configFile,
+    TLSKEEP_DEMO_DIR: testbed.dir,
+    TLSKEEP_DEMO_PID: String(pid),
+    TLSKEEP_STOP: stopCommand,
+  }
+}
+
+/** As `. build/demo.env` reads them; exported, for the programs that are tried. */
+export function shellAssignments(variables: Readonly<Record<string, string>>): string {
+  return Object.entries(variables)
+    .map(([name, value]) => `export ${name}='${value.replaceAll("'", "'\\''")}'\n`)
+    .join("")
+}
+
+function directive(snippet: string, name: string): string {
+  const [, value] = new RegExp(`^${name} "([^"]+)"$`, "m").exec(snippet) ?? []
+  if (value === undefined) throw new CodedError("bad-snippet", `the snippet has no ${name}`)
+  return value
+}
