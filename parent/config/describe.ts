@@ -33,7 +33,13 @@ export function describeConfig(): ConfigKey[] {
 /** The keys as a Markdown table. */
 export function configTable(): string {
   const rows = describeConfig().map(({ name, type, required, default: value, meaning }) =>
-    row(`\`${name}\``, type, required ? "yes" : "no", value === undefined ? "" : value, meaning),
+    row(
+      `\`${name}\``,
+      type,
+      required ? "yes" : "no",
+      value === undefined ? "" : `\`${value}\``,
+      meaning,
+    ),
   )
   const head = row("name", "type", "required", "default", "meaning")
   return `${[head, row("---", "---", "---", "---", "---"), ...rows].join("\n")}\n`
@@ -52,7 +58,7 @@ function keysOf(prefix: string, { properties = {}, required = [] }: Shape): Conf
       name,
       type: typeOf(shape),
       required: required.includes(key),
-      default: shape.default === undefined ? undefined : `\`${written(shape.default)}\``,
+      default: shape.default === undefined ? undefined : written(shape.default),
       meaning: shape.description ?? "",
     }
   })
