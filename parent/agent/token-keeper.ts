@@ -38,6 +38,8 @@ export class TokenKeeper {
   #served: { enclave: OwnedEnclave; object: KeyObject } | undefined
   /** What the web server was last told to use. */
   #published: KeyObject | undefined
+  /** The enclave whose description has been used up: it tells of the moment it was acquired. */
+  #looked: OwnedEnclave | undefined
   #refreshAt = 0
 
   constructor(deps: KeeperDeps) {
@@ -58,8 +60,7 @@ export class TokenKeeper {
     while (!signal.aborted) {
       let waitMs: number
       try {
-        await this.sync(enclave)
-        await this.#refreshIfDue(enclave)
+        await this.#round(enclave)
         retryMs = FIRST_RETRY_MS
         waitMs = Math.min(syncIntervalMs, Math.max(0, this.#refreshAt - Date.now()))
       } catch (error) {
@@ -72,6 +73,19 @@ export class TokenKeeper {
     }
   }
 
+  /** A source that is away must not keep a token from being attested again. */
+  async #round(enclave: OwnedEnclave): Promise<void> {
+    try {
+      await this.sync(enclave)
+    } catch (error) {
+      await this.#refreshIfDue(enclave).catch((refusal: unknown) => {
+        this.#deps.log.error(errorFields(refusal), "token not attested again")
+      })
+      throw error
+    }
+    await this.#refreshIfDue(enclave)
+  }
+
   /**
    * One round: fetch, and whatever follows from what was fetched.
    *
@@ -79,7 +93,7 @@ export class TokenKeeper {
    */
   async sync(enclave: OwnedEnclave): Promise<void> {
     const object = await this.#fetch(enclave)
-    if (this.#served?.enclave !== enclave || this.#served.object !== object) {
+    if (!this.#isServed(enclave, object)) {
       await this.#provision(enclave, object)
       this.#served = { enclave, object }
     }
@@ -95,12 +109,21 @@ export class TokenKeeper {
       const fetched = await source.fetch()
       if (fetched.changed) this.#object = fetched.object
     } catch (error) {
-      // While the source is away, a new enclave gets what the last one had.
-      if (this.#served?.enclave === enclave || this.#object === undefined) throw error
+      // While the source is away, a new enclave gets what the last one had, and what was begun is
+      // brought to its end.
+      if (this.#object === undefined || this.#isDone(enclave, this.#object)) throw error
       log.warn(errorFields(error), "source not reachable: using the object fetched before")
     }
     if (this.#object === undefined) throw new AgentError("s3-failed", "the source gave no object")
     return this.#object
+  }
+
+  #isDone(enclave: OwnedEnclave, object: KeyObject): boolean {
+    return this.#isServed(enclave, object) && this.#published === object
+  }
+
+  #isServed(enclave: OwnedEnclave, object: KeyObject): boolean {
+    return this.#served?.enclave === enclave && this.#served.object === object
   }
 
   async #provision(enclave: OwnedEnclave, object: KeyObject): Promise<void> {
@@ -112,7 +135,7 @@ export class TokenKeeper {
       const { fingerprint, keyType, keyId } = token
       const durationMs = Date.now() - startedAt
       log.info({ fingerprint, keyType, keyId, durationMs }, "token provisioned")
-      this.#scheduleRefresh(token.attestedAt)
+      this.#scheduleRefresh(0)
     }
     const startedAt = Date.now()
     await selfTest(object, pin)
@@ -137,24 +160,25 @@ export class TokenKeeper {
     }
   }
 
-  /** Whether an adopted enclave serves this very key already. */
+  /** Whether an adopted enclave served this very key already when it was adopted. */
   #isThere(enclave: OwnedEnclave, object: KeyObject): boolean {
+    const fresh = enclave.adopted && this.#looked !== enclave
+    this.#looked = enclave
     const [leaf] = object.certificates
-    const token = enclave.adopted
-      ? enclave.description.tokens.find(({ label }) => label === this.label)
-      : undefined
+    const { tokens, now } = enclave.description
+    const token = fresh ? tokens.find(({ label }) => label === this.label) : undefined
     if (token === undefined || leaf === undefined) return false
     if (token.fingerprint !== fingerprintOf(publicKeyOf(leaf)).toString("hex")) return false
-    this.#scheduleRefresh(token.attestedAt)
+    this.#scheduleRefresh(now - token.attestedAt)
     return true
   }
 
   async #refreshIfDue(enclave: OwnedEnclave): Promise<void> {
-    if (Date.now() < this.#refreshAt) return
+    if (this.#served?.enclave !== enclave || Date.now() < this.#refreshAt) return
     try {
       const credentials = await this.#deps.credentials()
-      const { attestedAt, expiresAt } = await enclave.client.refresh(this.label, credentials)
-      this.#scheduleRefresh(attestedAt)
+      const { expiresAt } = await enclave.client.refresh(this.label, credentials)
+      this.#scheduleRefresh(0)
       const until = new Date(expiresAt).toISOString()
       this.#deps.log.info({ expiresAt: until }, "token attested again")
     } catch (error) {
@@ -164,8 +188,9 @@ export class TokenKeeper {
     }
   }
 
-  #scheduleRefresh(attestedAt: number): void {
-    this.#refreshAt = attestedAt + this.#deps.config.refresh_interval_secs * 1_000
+  /** By this host's clock: the enclave's may be another. */
+  #scheduleRefresh(attestedMsAgo: number): void {
+    this.#refreshAt = Date.now() + this.#deps.config.refresh_interval_secs * 1_000 - attestedMsAgo
   }
 }
 
@@ -173,7 +198,7 @@ const RELEASED: ReadonlySet<string> = new Set([...DENIAL_CONTROL_CODES, "unknown
 
 /** A refusal by KMS is about the image: the sentence says which one it is. */
 function withMeasurement(error: unknown, { description }: OwnedEnclave): unknown {
-  if (!(error instanceof AgentError) || !error.code.startsWith("kms-access-denied")) return error
+  if (!(error instanceof AgentError) || error.code !== "kms-access-denied") return error
   const debug = description.debug ? ", a debug-mode enclave" : ""
   return new AgentError(error.code, `${error.message}; PCR0 is ${description.pcrs["0"]}${debug}`, {
     advice: error.advice,
