@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream"
 import type { z } from "zod"
 import type { Address } from "../../shared/address.js"
 import type { CborValue } from "../../shared/cbor.js"
+import { MAX_FRAME_BYTES } from "../../shared/frame.js"
 import { FramedStream } from "../../shared/framed-stream.js"
 import {
   type ControlAnswer,
@@ -27,8 +28,14 @@ interface Pending {
   timer: NodeJS.Timeout
 }
 
-/** Provisioning waits for KMS, three attempts of up to 10 s. */
-const ANSWER_TIMEOUT_MS = 45_000
+/** Provisioning and refreshing wait for KMS, three attempts of up to 10 s; the rest is at hand. */
+const ANSWER_TIMEOUT_MS: Readonly<Record<ControlOp, number>> = {
+  hello: 5_000,
+  describe: 5_000,
+  provision: 45_000,
+  refresh: 45_000,
+  remove: 5_000,
+}
 
 export class ControlClient {
   readonly #stream: FramedStream
@@ -57,7 +64,8 @@ export class ControlClient {
   /**
    * Connects and proves to be the enclave's owner, or becomes it.
    *
-   * @throws CodedError of the transport; AgentError `not-owner`, `control-timeout`, …
+   * @throws CodedError of the transport; AgentError `enclave-unreachable`, `control-timeout`, or
+   *   the enclave's code, `not-owner` foremost
    */
   static async connect(
     address: Address,
@@ -111,13 +119,17 @@ export class ControlClient {
   async #request(op: ControlOp, fields?: CborValue): Promise<unknown> {
     if (!this.#open) throw unreachable()
     const id = this.#nextId++
+    const payload = encodeControlRequest(id, op, fields)
+    // Here, so that nothing is left pending: the stream would throw once it is.
+    if (payload.length > MAX_FRAME_BYTES) throw controlRefusal("frame-too-large", {})
+    const timeoutMs = ANSWER_TIMEOUT_MS[op]
     const answer = await new Promise<ControlAnswer>((resolve, reject) => {
       const timer = setTimeout(() => {
-        const message = `the enclave did not answer ${op} in ${ANSWER_TIMEOUT_MS / 1_000} s`
+        const message = `the enclave did not answer ${op} in ${timeoutMs / 1_000} s`
         this.#settle(id)?.reject(new AgentError("control-timeout", message))
-      }, ANSWER_TIMEOUT_MS)
+      }, timeoutMs)
       this.#pending.set(id, { resolve, reject, timer })
-      this.#stream.send(encodeControlRequest(id, op, fields))
+      this.#stream.send(payload)
     })
     if ("code" in answer) throw controlRefusal(answer.code, answer.detail)
     return answer.result

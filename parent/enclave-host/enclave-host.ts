@@ -3,7 +3,6 @@ import { access } from "node:fs/promises"
 import pRetry, { AbortError } from "p-retry"
 import type { Logger } from "pino"
 import { type Address, addressFromPattern } from "../../shared/address.js"
-import { isCodedError } from "../../shared/errors.js"
 import type { EnclaveDescription } from "../../shared/protocol/control.js"
 import { CONTROL_PORT, SIGNING_PORT } from "../../shared/protocol/limits.js"
 import type { TransportOptions } from "../../shared/transport/transport.js"
@@ -31,6 +30,7 @@ export interface EnclaveHostDeps {
 }
 
 const CONNECT_RETRY_MS = 50
+const NOT_UP_YET: ReadonlySet<string> = new Set(["enclave-unreachable", "control-timeout"])
 
 export class EnclaveHost {
   readonly #deps: EnclaveHostDeps
@@ -131,7 +131,7 @@ export class EnclaveHost {
           try {
             return await ControlClient.connect(address, secret, transport)
           } catch (error) {
-            throw isCodedError(error, "not-owner") ? new AbortError(error) : error
+            throw mayPass(error) ? error : new AbortError(error as Error)
           }
         },
         {
@@ -142,7 +142,7 @@ export class EnclaveHost {
         },
       )
     } catch (cause) {
-      if (cause instanceof AgentError && cause.code !== "enclave-unreachable") throw cause
+      if (!mayPass(cause)) throw cause
       throw new AgentError(
         "enclave-unreachable",
         `the enclave did not answer on its control port in ${boot_timeout_ms} ms`,
@@ -161,6 +161,11 @@ export class EnclaveHost {
       { advice: "Run the image that was approved, or approve this one in enclave.expected_pcr0." },
     )
   }
+}
+
+/** Whether an attempt to connect may do better later; a refusal by the enclave won't. */
+function mayPass(error: unknown): boolean {
+  return !(error instanceof AgentError) || NOT_UP_YET.has(error.code)
 }
 
 async function requireImage(path: string): Promise<void> {
