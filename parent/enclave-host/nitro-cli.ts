@@ -70,7 +70,7 @@ export class NitroCli {
     try {
       ;({ stdout } = await execa(this.#command, args, { timeout, stdin: "ignore" }))
     } catch (error) {
-      throw this.#failure(args[0] ?? "", error)
+      throw this.#failure(args, error)
     }
     try {
       return schema.parse(JSON.parse(stdout))
@@ -82,15 +82,17 @@ export class NitroCli {
     }
   }
 
-  #failure(command: string, error: unknown): AgentError {
+  #failure([command = "", ...args]: readonly string[], error: unknown): AgentError {
     if (error instanceof ExecaError && error.code === "ENOENT") {
       return new AgentError("nitro-cli-missing", `${this.#command} was not found`, {
         advice: "Install aws-nitro-enclaves-cli, or name it in enclave.nitro_cli_path.",
         cause: error,
       })
     }
-    const said = error instanceof ExecaError ? lastLines(String(error.stderr)) : String(error)
-    if (/E19|No such file|not found/i.test(said) && command === "run-enclave") {
+    const stderr = error instanceof ExecaError ? String(error.stderr ?? "") : ""
+    // One that could not start, or was ended by the time-out, has said nothing itself.
+    const said = lastLines(stderr) || (error instanceof ExecaError ? error.shortMessage : "")
+    if (command === "run-enclave" && /No such file/i.test(stderr) && namesImage(stderr, args)) {
       return new AgentError("enclave-image-missing", `the enclave image cannot be run: ${said}`, {
         advice: "Check enclave.image_path.",
         cause: error,
@@ -101,6 +103,12 @@ export class NitroCli {
       cause: error,
     })
   }
+}
+
+/** nitro-cli reports missing devices and log files in the same words as a missing image. */
+function namesImage(stderr: string, args: readonly string[]): boolean {
+  const image = args[args.indexOf("--eif-path") + 1]
+  return image !== undefined && stderr.includes(image)
 }
 
 /** The end of what a command said: where its error stands. */
