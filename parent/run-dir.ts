@@ -14,6 +14,7 @@ import { AgentError } from "./errors.js"
 /** 128 bits in 22 characters: libp11 0.4.12 cuts a PIN from a `pin-source` file at 31. */
 const RANDOM_PIN_BYTES = 16
 
+/** Every method but {@link RunDir.open} throws AgentError `run-dir-unusable`, too. */
 export class RunDir {
   readonly path: string
 
@@ -30,16 +31,14 @@ export class RunDir {
     try {
       // Servers traverse it; what is secret in it has a mode of its own.
       for (const part of ["", "pins", "certificates"]) {
-        await mkdir(join(path, part), { recursive: true, mode: 0o755 })
+        const directory = join(path, part)
+        await mkdir(directory, { recursive: true })
+        // mkdir obeys the umask, which services set tight.
+        await chmod(directory, 0o755)
       }
-      await chmod(path, 0o755)
       return new RunDir(path)
     } catch (cause) {
-      const reason = systemErrorCode(cause) ?? "failed"
-      throw new AgentError("run-dir-unusable", `cannot use the run directory ${path}: ${reason}`, {
-        advice: "Run the agent as root, or set options.run_dir to a directory it may write.",
-        cause,
-      })
+      throw unusable(path, cause)
     }
   }
 
@@ -49,7 +48,7 @@ export class RunDir {
   }
 
   async writeEndpoint(address: Address): Promise<void> {
-    await writeFileAtomic(this.endpointFile, `${formatAddress(address)}\n`, { mode: 0o644 })
+    await this.#write(this.endpointFile, `${formatAddress(address)}\n`, 0o644)
   }
 
   certificateFile(service: string, label: string): string {
@@ -70,8 +69,7 @@ export class RunDir {
   /** Makes and keeps a new control secret, for an enclave that is about to be started. */
   async newControlSecret(): Promise<Buffer> {
     const secret = randomBytes(CONTROL_SECRET_BYTES)
-    const path = join(this.path, "control-secret")
-    await writeFileAtomic(path, `${secret.toString("hex")}\n`, { mode: 0o600 })
+    await this.#write(join(this.path, "control-secret"), `${secret.toString("hex")}\n`, 0o600)
     return secret
   }
 
@@ -83,9 +81,21 @@ export class RunDir {
     const path = this.pinFile(label)
     const kept = (await this.#read(join("pins", `${hex(label)}.pin`)))?.trim()
     const pin = configured ?? (kept || randomBytes(RANDOM_PIN_BYTES).toString("base64url"))
-    if (pin !== kept) await writeFileAtomic(path, pin, { mode: 0o640 })
-    await chown(path, process.getuid?.() ?? 0, gid)
+    if (pin !== kept) await this.#write(path, pin, 0o640)
+    try {
+      await chown(path, process.getuid?.() ?? 0, gid)
+    } catch (cause) {
+      throw unusable(this.path, cause)
+    }
     return pin
+  }
+
+  async #write(path: string, content: string, mode: number): Promise<void> {
+    try {
+      await writeFileAtomic(path, content, { mode })
+    } catch (cause) {
+      throw unusable(this.path, cause)
+    }
   }
 
   async #read(name: string): Promise<string | undefined> {
@@ -93,9 +103,17 @@ export class RunDir {
       return await readFile(join(this.path, name), "utf8")
     } catch (error) {
       if (systemErrorCode(error) === "ENOENT") return undefined
-      throw error
+      throw unusable(this.path, error)
     }
   }
+}
+
+function unusable(path: string, cause: unknown): AgentError {
+  const reason = systemErrorCode(cause) ?? "failed"
+  return new AgentError("run-dir-unusable", `cannot use the run directory ${path}: ${reason}`, {
+    advice: "Run the agent as root, or set options.run_dir to a directory it may write.",
+    cause,
+  })
 }
 
 /** Labels may hold any character; file names made of their hex are safe and distinct. */
