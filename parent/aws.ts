@@ -20,6 +20,8 @@ export function awsClients(configuredRegion: string | undefined): Aws {
   const s3 = new S3Client({
     region,
     forcePathStyle: process.env.AWS_ENDPOINT_URL_S3 !== undefined,
+    // The SDK waits for ever unless told: a keeper that waits attests no token again.
+    requestHandler: { connectionTimeout: 5_000, socketTimeout: 15_000 },
   })
   return {
     region,

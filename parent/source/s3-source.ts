@@ -1,4 +1,5 @@
 /** Key objects in S3, fetched only when they changed. */
+import { Readable } from "node:stream"
 import { GetObjectCommand, type S3Client, S3ServiceException } from "@aws-sdk/client-s3"
 import { systemErrorCode } from "../../shared/errors.js"
 import { AgentError, type AgentErrorCode } from "../errors.js"
@@ -55,7 +56,11 @@ export class S3Source implements Source {
         }),
       )
       if ((response.ContentLength ?? 0) > MAX_OBJECT_BYTES) {
-        throw new AgentError("key-object-malformed", `${this.#name} is larger than 256 KiB`)
+        // Left unread, it would hold its connection.
+        if (response.Body instanceof Readable) response.Body.destroy()
+        throw new AgentError("key-object-malformed", `${this.#name} is larger than 256 KiB`, {
+          advice: "Point the source at an object that ACM or tlskeep seal wrote.",
+        })
       }
       return { body: (await response.Body?.transformToString()) ?? "", etag: response.ETag }
     } catch (error) {
