@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The `tlskeep` command. */
 import { Command } from "commander"
+import { CodedError } from "../shared/errors.js"
 import { VERSION } from "../shared/version.js"
 import { type AgentOptions, agentCommand } from "./commands/agent.js"
 import { type SealOptions, sealCommand } from "./commands/seal.js"
@@ -53,8 +54,9 @@ try {
 }
 
 function report(error: unknown): string {
-  if (!(error instanceof AgentError))
+  // A stack is for what nobody foresaw.
+  if (!(error instanceof CodedError))
     return error instanceof Error ? String(error.stack) : `${error}`
-  const advice = error.advice === "" ? "" : `\n${error.advice}`
+  const advice = error instanceof AgentError && error.advice !== "" ? `\n${error.advice}` : ""
   return `tlskeep: ${error.code}: ${error.message}${advice}`
 }

@@ -2,7 +2,13 @@
 import { CONTROL_CODES, type ControlCode } from "../shared/protocol/control-codes.js"
 import { AgentError } from "./errors.js"
 
+const SAME_VERSION = "Run an enclave image of this agent's version."
+
 const ADVICE: Partial<Record<ControlCode, string>> = {
+  "malformed-request": SAME_VERSION,
+  "unsupported-version": SAME_VERSION,
+  "unknown-op": SAME_VERSION,
+  "frame-too-large": "Shorten the certificate's chain: the leaf and its intermediates are enough.",
   "not-owner":
     "Terminate the enclave (nitro-cli terminate-enclave) and let this agent start its own, or restore the control secret of its run directory.",
   "kms-access-denied":
@@ -17,6 +23,8 @@ const ADVICE: Partial<Record<ControlCode, string>> = {
   "kms-unreachable":
     "Check that vsock-proxy runs for the KMS endpoint of the region and allows it.",
   "kms-tls-untrusted": "Check what vsock-proxy is connected to: it is not KMS.",
+  "malformed-certificate":
+    "Publish PEM certificates of at most 8 KiB each, the leaf and its intermediates.",
   "certificate-key-mismatch": "Publish a certificate and the private key that belongs to it.",
   "encryption-context-mismatch": "Seal the private key again, with the certificate it serves.",
   "malformed-private-key": "Seal an unencrypted private key in PEM.",

@@ -31,9 +31,18 @@ export async function selfTest(request: SelfTestRequest): Promise<void> {
       timeout: TIMEOUT_MS,
     })
   } catch (cause) {
-    const said = cause instanceof ExecaError ? String(cause.stderr).trim().slice(-500) : ""
+    const said = cause instanceof ExecaError ? reason(cause) : String(cause)
     throw new AgentError("self-test-failed", `the module's self-test failed: ${said}`, {
       advice: "Check options.module_path and that the enclave is reachable from this host.",
     })
   }
+}
+
+/** The end of what the worker said; one that was ended by the time-out has said nothing. */
+function reason({ stderr, shortMessage }: ExecaError): string {
+  return (
+    String(stderr ?? "")
+      .trim()
+      .slice(-500) || shortMessage
+  )
 }

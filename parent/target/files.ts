@@ -44,8 +44,8 @@ export async function ownerOf(user: string, group: string): Promise<Ownership> {
 }
 
 async function idOf(database: "passwd" | "group", name: string): Promise<number> {
-  const { stdout, exitCode } = await execa("getent", [database, name], { reject: false })
-  const id = Number(stdout.split(":")[2])
+  const { stdout, exitCode } = await execa("getent", ["--", database, name], { reject: false })
+  const id = Number(stdout?.split(":")[2])
   if (exitCode === 0 && Number.isInteger(id)) return id
   const what = database === "passwd" ? "user" : "group"
   throw new AgentError("target-not-writable", `there is no ${what} ${JSON.stringify(name)}`, {
