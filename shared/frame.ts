@@ -28,8 +28,9 @@ export function encodeFrame(payload: Uint8Array): Buffer {
  * for one frame, never by the length that a frame announces.
  */
 export class FrameDecoder {
-  #pending: Buffer[] = []
-  #pendingBytes = 0
+  /** The start of a frame, in the first `#heldBytes`; the rest is room to grow. */
+  #held = Buffer.alloc(0)
+  #heldBytes = 0
 
   /**
    * Adds received bytes and returns the payloads that are complete by now, in order.
@@ -40,11 +41,10 @@ export class FrameDecoder {
    */
   push(chunk: Uint8Array): Buffer[] {
     let input = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
-    if (this.#pendingBytes > 0) {
-      this.#pending.push(input)
-      this.#pendingBytes += input.length
-      if (this.#pendingBytes < this.#needed()) return []
-      input = Buffer.concat(this.#pending, this.#pendingBytes)
+    if (this.#heldBytes > 0) {
+      this.#hold(input)
+      if (this.#heldBytes < this.#needed()) return []
+      input = this.#held.subarray(0, this.#heldBytes)
     }
     const payloads: Buffer[] = []
     let at = 0
@@ -55,10 +55,9 @@ export class FrameDecoder {
       payloads.push(input.subarray(at + HEADER_BYTES, at + HEADER_BYTES + length))
       at += HEADER_BYTES + length
     }
-    const rest = input.subarray(at)
     // A copy, so that a small rest does not hold a large read buffer.
-    this.#pending = rest.length > 0 ? [Buffer.from(rest)] : []
-    this.#pendingBytes = rest.length
+    this.#held = Buffer.from(input.subarray(at))
+    this.#heldBytes = this.#held.length
     return payloads
   }
 
@@ -68,17 +67,29 @@ export class FrameDecoder {
    * @throws CodedError `frame-truncated` if it ended inside a frame.
    */
   end(): void {
-    if (this.#pendingBytes > 0) {
+    if (this.#heldBytes > 0) {
       throw new CodedError("frame-truncated", "the stream ended inside a frame")
     }
   }
 
+  /** Appends to what is held: doubling, for a peer may send a frame byte by byte. */
+  #hold(chunk: Buffer): void {
+    const bytes = this.#heldBytes + chunk.length
+    if (bytes > this.#held.length) {
+      const larger = Buffer.allocUnsafe(Math.max(bytes, 2 * this.#held.length))
+      this.#held.copy(larger, 0, 0, this.#heldBytes)
+      this.#held = larger
+    }
+    chunk.copy(this.#held, this.#heldBytes)
+    this.#heldBytes = bytes
+  }
+
   /** Bytes needed before anything more can be decoded. */
   #needed(): number {
-    const first = this.#pending[0]
-    return first !== undefined && first.length >= HEADER_BYTES
-      ? HEADER_BYTES + first.readUInt32BE(0)
-      : HEADER_BYTES
+    if (this.#heldBytes < HEADER_BYTES) return HEADER_BYTES
+    const length = this.#held.readUInt32BE(0)
+    checkLength(length)
+    return HEADER_BYTES + length
   }
 }
 
