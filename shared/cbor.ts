@@ -34,7 +34,8 @@ const OPTIONS: Options & { int64AsNumber: boolean } = {
   int64AsNumber: true,
 }
 const coder = new Encoder(OPTIONS)
-const utf8 = new TextDecoder("utf-8", { fatal: true })
+/** Keeps a byte-order mark, as cbor-x does: a key with one is another key. */
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
 /** Encodes a value of the subset, definite lengths, map keys in insertion order. */
 export function encodeCbor(value: CborValue): Buffer {
