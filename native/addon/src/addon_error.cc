@@ -1,3 +1,4 @@
+// Makes JavaScript errors out of the addon's.
 #include "addon_error.h"
 
 #include <uv.h>

@@ -1,3 +1,4 @@
+// Opens the private libcrypto and gives it an allocator that wipes what it frees.
 #include "crypto_library.h"
 
 #include <malloc.h>

@@ -1,3 +1,4 @@
+// Accepts connections as the event loop says they are there.
 #include "listening_socket.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+// Opens the NSM and runs its one ioctl on the thread pool.
 #include "nsm_device.h"
 
 #include <errno.h>

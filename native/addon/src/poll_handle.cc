@@ -1,3 +1,4 @@
+// Owns the uv_poll_t and the descriptor below every socket of the addon.
 #include "poll_handle.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+// Parses and checks private keys.
 #include "private_key.h"
 
 #include <openssl/bio.h>

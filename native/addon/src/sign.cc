@@ -1,3 +1,4 @@
+// The three mechanisms, on OpenSSL's EVP interface.
 #include "sign.h"
 
 #include <openssl/bn.h>

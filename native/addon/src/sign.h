@@ -9,7 +9,7 @@
 
 namespace tlskeep {
 
-// The numbers are those that native-binding.ts passes.
+// The numbers are those that signing-key.ts passes.
 enum class Mechanism : std::uint32_t { kRsaPkcs = 0, kRsaPkcsPss = 1, kEcdsa = 2 };
 enum class Hash : std::uint32_t { kSha256 = 0, kSha384 = 1, kSha512 = 2 };
 

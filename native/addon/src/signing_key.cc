@@ -1,3 +1,4 @@
+// Reads the arguments of signing requests and runs them here or on the thread pool.
 #include "signing_key.h"
 
 #include <algorithm>

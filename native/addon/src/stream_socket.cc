@@ -1,3 +1,4 @@
+// Reads, writes and ends connected sockets as the event loop says they are ready.
 #include "stream_socket.h"
 
 #include <errno.h>

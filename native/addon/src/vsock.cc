@@ -1,3 +1,4 @@
+// Makes AF_VSOCK sockets: connecting, listening; and asks for this machine's CID.
 #include "vsock.h"
 
 #include <errno.h>
