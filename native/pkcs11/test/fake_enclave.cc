@@ -124,6 +124,36 @@ struct FakeEnclave::Session {
   bool close = false;
 };
 
+const char* FaultName(Fault fault) {
+  switch (fault) {
+    case Fault::kNone:
+      return "None";
+    case Fault::kGarbage:
+      return "Garbage";
+    case Fault::kClose:
+      return "Close";
+    case Fault::kCloseMidFrame:
+      return "CloseMidFrame";
+    case Fault::kOversized:
+      return "Oversized";
+    case Fault::kEmptyFrame:
+      return "EmptyFrame";
+    case Fault::kWrongId:
+      return "WrongId";
+    case Fault::kTrailing:
+      return "Trailing";
+    case Fault::kDeep:
+      return "Deep";
+    case Fault::kHugeArray:
+      return "HugeArray";
+    case Fault::kBusy:
+      return "Busy";
+    case Fault::kSilent:
+      return "Silent";
+  }
+  return "Unknown";
+}
+
 FakeToken MakeFakeToken(const std::string& label, const std::string& pin, KeyKind kind) {
   FakeToken token;
   token.label = label;

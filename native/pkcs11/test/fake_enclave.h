@@ -33,6 +33,8 @@ enum class Fault {
   kSilent,          // no answer at all
 };
 
+const char* FaultName(Fault fault);
+
 struct FakeToken {
   std::string label;
   std::string pin;

@@ -10,6 +10,7 @@
 
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 namespace tlskeep::test {
 namespace {
@@ -22,6 +23,12 @@ struct CertificateFree {
 };
 using Context = std::unique_ptr<EVP_PKEY_CTX, ContextFree>;
 using Certificate = std::unique_ptr<X509, CertificateFree>;
+
+constexpr std::pair<KeyKind, const char*> kKinds[] = {{KeyKind::kRsa2048, "rsa2048"},
+                                                       {KeyKind::kRsa3072, "rsa3072"},
+                                                       {KeyKind::kRsa4096, "rsa4096"},
+                                                       {KeyKind::kP256, "p256"},
+                                                       {KeyKind::kP384, "p384"}};
 
 void Require(bool fact) {
   if (!fact) throw std::runtime_error("libcrypto refused");
@@ -95,12 +102,17 @@ Key MakeKey(KeyKind kind) {
 }
 
 KeyKind KeyKindNamed(const std::string& name) {
-  if (name == "rsa2048") return KeyKind::kRsa2048;
-  if (name == "rsa3072") return KeyKind::kRsa3072;
-  if (name == "rsa4096") return KeyKind::kRsa4096;
-  if (name == "p256") return KeyKind::kP256;
-  if (name == "p384") return KeyKind::kP384;
+  for (const auto& [kind, known] : kKinds) {
+    if (known == name) return kind;
+  }
   throw std::invalid_argument("a key is one of rsa2048, rsa3072, rsa4096, p256, p384");
+}
+
+std::string KeyKindName(KeyKind kind) {
+  for (const auto& [known, name] : kKinds) {
+    if (known == kind) return name;
+  }
+  return "unknown";
 }
 
 Bytes PublicKeyInfo(const Key& key) {

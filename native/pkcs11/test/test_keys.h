@@ -22,6 +22,7 @@ using Key = std::shared_ptr<EVP_PKEY>;
 Key MakeKey(KeyKind kind);
 // Of "rsa2048", "rsa3072", "rsa4096", "p256" or "p384". @throws std::invalid_argument
 KeyKind KeyKindNamed(const std::string& name);
+std::string KeyKindName(KeyKind kind);
 Bytes PublicKeyInfo(const Key& key);
 
 // A leaf for `key` with the common name and DNS name `host`, then the CA certificate that signed it.
