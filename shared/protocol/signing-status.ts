@@ -1,6 +1,6 @@
 /**
  * Status codes of the signing service, and the CK_RV each becomes in the module. PROTOCOL.md holds
- * the same table for readers; `native/pkcs11/src/protocol.h` for the module; a test compares them.
+ * the same table for readers; `native/pkcs11/src/protocol_status.h` for the module; a test compares them.
  */
 
 export const SIGNING_STATUS = {
