@@ -19,6 +19,9 @@ export class FramedStream {
   #broken = false
   #closing = false
   #error: Error | undefined
+  /** Payloads read already, for which a hold came too late. */
+  readonly #arrived: Buffer[] = []
+  #delivering = false
   /** Reasons not to read: the caller's, and a peer that does not take its answers. */
   readonly #holds = new Set<"caller" | "drain">()
 
@@ -32,6 +35,8 @@ export class FramedStream {
     })
     stream.on("end", () => this.#ended())
     stream.once("close", () => handlers.closed(this.#error))
+    // A stream that somebody has paused does not start to flow by being listened to.
+    stream.resume()
   }
 
   /** Sends one payload. While the peer does not read, nothing more is read from it either. */
@@ -40,7 +45,7 @@ export class FramedStream {
     if (!this.#stream.write(encodeFrame(payload))) this.#hold("drain")
   }
 
-  /** Stops reading until {@link resume}. */
+  /** Stops reading until {@link resume}; no payload is handed out in between. */
   pause(): void {
     this.#hold("caller")
   }
@@ -66,16 +71,27 @@ export class FramedStream {
 
   #read(chunk: Buffer): void {
     if (this.#broken || this.#closing) return
-    let payloads: Buffer[]
     try {
-      payloads = this.#decoder.push(chunk)
+      this.#arrived.push(...this.#decoder.push(chunk))
     } catch (error) {
       this.#breakOff(error)
       return
     }
-    for (const payload of payloads) {
-      if (this.#closing) return
-      this.#handlers.payload(payload)
+    this.#deliver()
+  }
+
+  /** Hands out what has arrived as long as nothing holds: one read may bring thousands of frames. */
+  #deliver(): void {
+    if (this.#delivering) return
+    this.#delivering = true
+    try {
+      while (this.#holds.size === 0 && !this.#closing) {
+        const payload = this.#arrived.shift()
+        if (payload === undefined) return
+        this.#handlers.payload(payload)
+      }
+    } finally {
+      this.#delivering = false
     }
   }
 
@@ -103,6 +119,7 @@ export class FramedStream {
 
   #release(reason: "caller" | "drain"): void {
     this.#holds.delete(reason)
+    this.#deliver()
     if (this.#holds.size === 0 && !this.#stream.destroyed) this.#stream.resume()
   }
 }
