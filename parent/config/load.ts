@@ -1,5 +1,6 @@
 /** Reads a configuration file into a typed value, or says where in it what is wrong. */
 import { readFile } from "node:fs/promises"
+import { normalize } from "node:path"
 import { type Document, LineCounter, parseDocument } from "yaml"
 import type { z } from "zod"
 import { systemErrorCode } from "../../shared/errors.js"
@@ -96,7 +97,13 @@ function nameOf(path: readonly PropertyKey[]): string {
 function duplicates(config: Config, at: At): string[] {
   return [
     ...repeated(config, "label", ({ label }) => label, ["label"], at),
-    ...repeated(config, "target file", ({ target }) => target.Snippet.path, ["target"], at),
+    ...repeated(
+      config,
+      "target file",
+      ({ target }) => normalize(target.Snippet.path),
+      ["target"],
+      at,
+    ),
   ]
 }
 

@@ -6,11 +6,12 @@ import type { ErrorCode } from "yaml"
 
 const SENTENCES: Record<ErrorCode, string> = {
   ALIAS_PROPS: "an alias (*) takes no tag and no anchor",
-  BAD_ALIAS: "an alias (*) names no anchor; put a value that begins with * into quotes",
+  BAD_ALIAS:
+    "an alias (*) without an anchor, or too many; put a value that begins with * into quotes",
   BAD_COLLECTION_TYPE: "a tag does not fit what it stands at",
   BAD_DIRECTIVE: "a malformed directive (%)",
   BAD_DQ_ESCAPE: "an unknown escape in double quotes; single quotes know none",
-  BAD_INDENT: "the indentation is wrong",
+  BAD_INDENT: "the indentation is wrong, or a bracket is not closed",
   BAD_PROP_ORDER: "a tag or an anchor stands in the wrong place",
   BAD_SCALAR_START: "a value that begins with @ or ` must be put into quotes",
   BLOCK_AS_IMPLICIT_KEY: "a second key on one line; put a value that holds a colon into quotes",
