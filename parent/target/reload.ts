@@ -1,9 +1,10 @@
 /** Has the web server read its configuration again. */
+import { type StdioOptions, spawn } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { type FileHandle, open, unlink } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { ExecaError, execa } from "execa"
+import { systemErrorCode } from "../../shared/errors.js"
 import { AgentError } from "../errors.js"
 
 const RELOAD_TIMEOUT_MS = 60_000
@@ -16,27 +17,38 @@ const MAX_SAID_BYTES = 600
  * @throws AgentError `reload-failed` with the end of what it said
  */
 export async function reloadServer(command: readonly string[]): Promise<void> {
-  const [file = "", ...args] = command
-  // A file, not pipes: a server that the command starts keeps them open, and we would wait for it.
   const output = await openUnlinked()
   try {
-    await execa(file, args, {
-      timeout: RELOAD_TIMEOUT_MS,
-      stdin: "ignore",
-      stdout: output.fd,
-      stderr: output.fd,
-      cleanup: false,
-    })
-  } catch (cause) {
-    const reason = cause instanceof ExecaError ? cause.shortMessage : String(cause)
+    const failure = await run(command, output.fd)
+    if (failure === undefined) return
     const said = await endOf(output)
-    throw new AgentError("reload-failed", `the web server was not reloaded: ${reason}${said}`, {
+    throw new AgentError("reload-failed", `the web server was not reloaded: ${failure}${said}`, {
       advice: "Run options.reload_command by hand and correct what it reports.",
-      cause,
     })
   } finally {
     await output.close()
   }
+}
+
+/**
+ * Runs a command until it exits itself. Its output goes to a file: a server that it starts would keep
+ * pipes open, and end when it writes to one that we have closed.
+ *
+ * @returns why it failed, or undefined
+ */
+function run(
+  [file = "", ...args]: readonly string[],
+  outputFd: number,
+): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const stdio: StdioOptions = ["ignore", outputFd, outputFd]
+    const child = spawn(file, args, { stdio, timeout: RELOAD_TIMEOUT_MS })
+    child.once("error", (error) => resolve(`${file}: ${systemErrorCode(error) ?? error.message}`))
+    child.once("exit", (code, signal) => {
+      if (code === 0) resolve(undefined)
+      else resolve(`${file} ended with ${signal ?? `exit code ${code}`}`)
+    })
+  })
 }
 
 async function openUnlinked(): Promise<FileHandle> {
