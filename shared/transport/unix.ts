@@ -40,12 +40,14 @@ export async function listenUnix(
   await removeStaleSocket(path)
   const server = createServer({ allowHalfOpen: false }, onConnection)
   await new Promise<void>((resolve, reject) => {
-    server.once("error", reject)
-    server.listen({ path }, () => {
-      server.off("error", reject)
-      resolve()
+    server.once("error", (cause) => {
+      const inUse = systemErrorCode(cause) === "EADDRINUSE"
+      reject(inUse ? new CodedError("address-in-use", `${path} is in use`, { cause }) : cause)
     })
+    server.listen({ path }, resolve)
   })
+  // A connection that cannot be accepted, for want of memory say, is its peer's loss alone.
+  server.removeAllListeners("error").on("error", () => {})
   await chmod(path, 0o666)
   let closed: Promise<void> | undefined
   return {
@@ -73,11 +75,14 @@ async function removeStaleSocket(path: string): Promise<void> {
     const socket = await connectUnix(path, 1_000)
     socket.destroy()
   } catch (error) {
-    if (error instanceof CodedError && error.code === "connection-refused") {
+    const cause = error instanceof CodedError ? systemErrorCode(error.cause) : undefined
+    if (cause === "ENOENT") return
+    if (cause === "ECONNREFUSED") {
       await unlink(path)
       return
     }
-    throw error
+    // Such as EAGAIN, a full queue of a server that is alive.
+    throw new CodedError("address-in-use", `${path}: somebody may listen there`, { cause: error })
   }
   throw new CodedError("address-in-use", `${path}: another process listens there`)
 }
