@@ -18,6 +18,7 @@ const BY_EXCEPTION: Readonly<Record<string, ControlCode>> = {
   InvalidSignatureException: "kms-credentials-refused",
   ExpiredTokenException: "kms-credentials-refused",
   IncompleteSignature: "kms-credentials-refused",
+  IncompleteSignatureException: "kms-credentials-refused",
   ThrottlingException: "kms-throttled",
   LimitExceededException: "kms-throttled",
 }

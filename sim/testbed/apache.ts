@@ -79,6 +79,8 @@ export class Apache {
       OPENSSL_CONF: this.opensslConf,
       TLSKEEP_ENDPOINT_FILE: this.#options.endpointFile,
       TLSKEEP_LOG: join(this.#options.dir, "pkcs11.log"),
+      // mod_ssl prefers the engine wherever OpenSSL finds one: here it finds none.
+      ...(this.#options.binding === "provider" ? { OPENSSL_ENGINES: this.#options.dir } : {}),
     }
   }
 
@@ -194,7 +196,7 @@ function httpdConf({ dir, port, binding, mpm = "event", snippet }: ApacheOptions
     `<VirtualHost 127.0.0.1:${port}>`,
     `  DocumentRoot "${dir}/htdocs"`,
     "  SSLEngine on",
-    "  SSLProtocol TLSv1.2 TLSv1.3",
+    "  SSLProtocol -all +TLSv1.2 +TLSv1.3",
     `  Include "${snippet}"`,
     "</VirtualHost>",
     `<Directory "${dir}/htdocs">`,

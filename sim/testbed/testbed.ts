@@ -170,16 +170,16 @@ export class Testbed {
 
   async apache(
     name: string,
-    setup: { binding: OpensslBinding; port?: number; mpm?: Mpm },
+    setup: { binding: OpensslBinding; port?: number; mpm?: Mpm; runDir?: string },
   ): Promise<Apache> {
-    const { binding, port = await freePort(), mpm = "event" } = setup
+    const { binding, port = await freePort(), mpm = "event", runDir = this.runDir } = setup
     const apache = await Apache.prepare({
       dir: join(this.dir, name),
       port,
       binding,
       mpm,
       snippet: this.snippetFile(name),
-      endpointFile: this.endpointFile,
+      endpointFile: join(runDir, "endpoint"),
     })
     this.#started.push(apache)
     return apache
