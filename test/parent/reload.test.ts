@@ -10,7 +10,7 @@ describe("reloadServer", () => {
 
   it("quotes the end of what a failing command said", async () => {
     const script =
-      "s=fir; echo ${s}st >&2; head -c 2000 /dev/zero | tr '\\0' x; echo; echo 'Syntax error'; exit 3"
+      "echo first >&2; head -c 2000 /dev/zero | tr '\\0' x; echo; echo 'Syntax error'; exit 3"
     const { code, message, advice } = await refusalOf(reloadServer(["sh", "-c", script]))
     expect(code).toBe("reload-failed")
     expect(message).toMatch(/exit code 3/)
