@@ -13,6 +13,7 @@ import { AgentError } from "./errors.js"
 
 /** 128 bits in 22 characters: libp11 0.4.12 cuts a PIN from a `pin-source` file at 31. */
 const RANDOM_PIN_BYTES = 16
+const PIN_MODE = 0o640
 
 /** Every method but {@link RunDir.open} throws AgentError `run-dir-unusable`, too. */
 export class RunDir {
@@ -81,8 +82,9 @@ export class RunDir {
     const path = this.pinFile(label)
     const kept = (await this.#read(join("pins", `${hex(label)}.pin`)))?.trim()
     const pin = configured ?? (kept || randomBytes(RANDOM_PIN_BYTES).toString("base64url"))
-    if (pin !== kept) await this.#write(path, pin, 0o640)
+    if (pin !== kept) await this.#write(path, pin, PIN_MODE)
     try {
+      await chmod(path, PIN_MODE)
       await chown(path, process.getuid?.() ?? 0, gid)
     } catch (cause) {
       throw unusable(this.path, cause)

@@ -28,15 +28,20 @@ export interface RunEnclaveOptions {
   name: string
 }
 
-/** Starting an enclave allocates and measures its whole memory. */
-const RUN_TIMEOUT_MS = 120_000
-const COMMAND_TIMEOUT_MS = 30_000
+/** How long commands may take. Starting an enclave allocates and measures its whole memory. */
+export interface NitroCliTimeouts {
+  runMs: number
+  commandMs: number
+}
+const TIMEOUTS: NitroCliTimeouts = { runMs: 120_000, commandMs: 30_000 }
 
 export class NitroCli {
   readonly #command: string
+  readonly #timeouts: NitroCliTimeouts
 
-  constructor(command: string) {
+  constructor(command: string, timeouts: Partial<NitroCliTimeouts> = {}) {
     this.#command = command
+    this.#timeouts = { ...TIMEOUTS, ...timeouts }
   }
 
   /** @throws AgentError `nitro-cli-missing`, `enclave-image-missing`, `nitro-cli-failed` */
@@ -46,18 +51,18 @@ export class NitroCli {
       ...["--eif-path", imagePath, "--enclave-name", name],
       ...["--cpu-count", String(cpuCount), "--memory", String(memoryMib)],
     ]
-    return this.#json(["run-enclave", ...flags], runningSchema, RUN_TIMEOUT_MS)
+    return this.#json(["run-enclave", ...flags], runningSchema, this.#timeouts.runMs)
   }
 
   async describe(): Promise<DescribedEnclave[]> {
-    return this.#json(["describe-enclaves"], describedSchema, COMMAND_TIMEOUT_MS)
+    return this.#json(["describe-enclaves"], describedSchema, this.#timeouts.commandMs)
   }
 
   async terminate(enclaveId: string): Promise<void> {
     await this.#json(
       ["terminate-enclave", "--enclave-id", enclaveId],
       z.looseObject({ Terminated: z.literal(true) }),
-      COMMAND_TIMEOUT_MS,
+      this.#timeouts.commandMs,
     )
   }
 
