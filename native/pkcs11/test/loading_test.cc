@@ -66,7 +66,11 @@ TEST_F(LoadingTest, UnloadsCleanlyAndOften) {
   for (int i = 0; i < 50; ++i) OneLife().Use(token, i % 2 == 0);
   EXPECT_FALSE(IsMapped());
   EXPECT_EQ(FreeThreadKeys(), keys);
-  EXPECT_LT(ResidentPages() - resident, 512) << "pages, over 50 lives";
+#ifndef TLSKEEP_SANITIZED  // a sanitizer keeps what has been freed for a while
+  EXPECT_LT(ResidentPages() - resident, 128) << "pages, over 50 lives";
+#else
+  static_cast<void>(resident);
+#endif
 }
 
 TEST_F(LoadingTest, ForkHandlersGoWithTheModule) {

@@ -28,7 +28,8 @@ Libcrypto::Libcrypto() {
   started = true;
   if (OPENSSL_init_crypto(kOptions, nullptr) != 1) throw std::runtime_error("libcrypto does not start");
   context_ = OSSL_LIB_CTX_new();
-  bool ready = context_ != nullptr && OSSL_PROVIDER_load(context_, "default") != nullptr;
+  if (context_ != nullptr) provider_ = OSSL_PROVIDER_load(context_, "default");
+  bool ready = provider_ != nullptr;
   for (std::size_t i = 0; ready && i < kHashAlgorithms; ++i) {
     digests_[i] = EVP_MD_fetch(context_, kDigestNames[i], nullptr);
     ready = digests_[i] != nullptr;
@@ -46,7 +47,7 @@ Libcrypto::~Libcrypto() {
 
 void Libcrypto::Release() noexcept {
   for (EVP_MD* digest : digests_) EVP_MD_free(digest);
-  // Frees the provider with it.
+  if (provider_ != nullptr) OSSL_PROVIDER_unload(provider_);
   OSSL_LIB_CTX_free(context_);
 }
 

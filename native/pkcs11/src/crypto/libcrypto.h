@@ -8,6 +8,7 @@
 
 struct evp_md_st;
 struct ossl_lib_ctx_st;
+struct ossl_provider_st;
 
 namespace tlskeep {
 
@@ -37,6 +38,7 @@ class Libcrypto {
 
   std::mutex gate_;
   ossl_lib_ctx_st* context_ = nullptr;
+  ossl_provider_st* provider_ = nullptr;
   evp_md_st* digests_[kHashAlgorithms] = {};
 };
 
