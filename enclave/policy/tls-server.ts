@@ -49,9 +49,10 @@ function admitPkcs1({ data, parameter }: RequestedUse): AdmittedUse {
 
 function admitPss(key: SigningKey, { data, parameter }: RequestedUse): AdmittedUse {
   const pss = decodePssParameter(parameter)
-  // RFC 8017, 9.1.1: emLen >= hLen + sLen + 2.
-  const modulusBytes = Math.ceil(key.bits / 8)
-  if (pss === undefined || pss.saltLength > modulusBytes - HASH_BYTES[pss.hash] - 2) {
+  // RFC 8017, 8.1.1 and 9.1.1: the encoded message has one bit less than the modulus, and
+  // emLen >= hLen + sLen + 2.
+  const encodedBytes = Math.ceil((key.bits - 1) / 8)
+  if (pss === undefined || pss.saltLength > encodedBytes - HASH_BYTES[pss.hash] - 2) {
     throw new SigningRefusal("mechanism-param-refused", "not a PSS parameter of the policy")
   }
   if (data.length !== HASH_BYTES[pss.hash]) {

@@ -120,7 +120,6 @@ export class SigningConnection {
       this.#answer(request.id, signature)
       return
     }
-    this.#begin()
     key.sign(use.mechanism, use.data, use.pss, (error, signature) => {
       if (error === null) {
         count()
@@ -130,6 +129,8 @@ export class SigningConnection {
       }
       this.#finish()
     })
+    // Behind the call, which throws where it will not call back.
+    this.#begin()
   }
 
   /** The holder of a key that this connection has proven a PIN for. */
