@@ -48,9 +48,13 @@ export class TokenStore {
     )
   }
 
-  /** Every token that holds a key of this fingerprint, current or retiring. */
+  /** Every live token that holds a key of this fingerprint, current or retiring. */
   holdersOf(fingerprint: Uint8Array): readonly { token: Token; held: HeldKey }[] {
-    return this.#holders.get(indexKey(fingerprint)) ?? []
+    const holders = this.#holders.get(indexKey(fingerprint)) ?? []
+    const now = this.#now()
+    return holders.every(({ token }) => token.expiresAt > now)
+      ? holders
+      : holders.filter(({ token }) => token.expiresAt > now)
   }
 
   /**

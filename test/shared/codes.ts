@@ -1,13 +1,12 @@
 /** What a refusal is told apart by. */
-import { CodedError, systemErrorCode } from "../../shared/errors.js"
+import { systemErrorCode } from "../../shared/errors.js"
 
-/** The code of the CodedError that `work` throws; any other error is the test's to see. */
+/** The code of the error that `work` throws; one without a code is the test's to see. */
 export function codeOf(work: () => unknown): string {
   try {
     work()
   } catch (error) {
-    if (error instanceof CodedError) return error.code
-    throw error
+    return codeOrThrow(error)
   }
   return "no error"
 }
@@ -17,8 +16,13 @@ export async function rejectionCode(work: Promise<unknown>): Promise<string> {
   try {
     await work
   } catch (error) {
-    if (error instanceof CodedError) return error.code
-    return systemErrorCode(error) ?? String(error)
+    return codeOrThrow(error)
   }
   return "no error"
+}
+
+function codeOrThrow(error: unknown): string {
+  const code = systemErrorCode(error)
+  if (code === undefined) throw error
+  return code
 }
