@@ -48,9 +48,10 @@ const decryptSchema = z.object({
 
 export function decrypt(call: KmsCall): object {
   const input = call.parse(decryptSchema)
-  const key = keyOfBlob(call, input.CiphertextBlob, input.KeyId)
   const recipient = input.Recipient && call.verifyRecipient(input.Recipient)
+  const key = keyToUse(call, input.CiphertextBlob, input.KeyId)
   call.authorize(key, { recipient, encryptionContext: input.EncryptionContext })
+  requireMaker(key, input.CiphertextBlob)
   requireEnabled(key)
   const plaintext = decryptBlob(key, input.CiphertextBlob, input.EncryptionContext)
   const { answerKeyId } = call.deps.settings
@@ -77,23 +78,23 @@ export function generateRandom(call: KmsCall): object {
   return deliver(call, randomBytes(input.NumberOfBytes), recipient)
 }
 
-/** The key that made the blob, which must be the one named if one is. */
-function keyOfBlob(call: KmsCall, bytes: Uint8Array, named: string | undefined): KmsKey {
+/** The key named in the request, else the one that made the blob. */
+function keyToUse(call: KmsCall, bytes: Uint8Array, named: string | undefined): KmsKey {
+  if (named !== undefined) return call.key(named)
   const madeBy = keyIdOfBlob(bytes)
-  if (named !== undefined) {
-    const key = call.key(named)
-    if (madeBy !== undefined && madeBy !== key.keyId) {
-      call.authorize(key)
-      throw new KmsError(
-        "IncorrectKeyException",
-        "The key ID in the request does not identify a CMK that can perform this operation.",
-      )
-    }
-    return key
-  }
   const key = madeBy === undefined ? undefined : call.deps.store.find(madeBy)
   if (key === undefined) throw new KmsError("InvalidCiphertextException", "")
   return call.noteKey(key)
+}
+
+/** Said only to a caller who may use the key. */
+function requireMaker(key: KmsKey, bytes: Uint8Array): void {
+  const madeBy = keyIdOfBlob(bytes)
+  if (madeBy === undefined || madeBy === key.keyId) return
+  throw new KmsError(
+    "IncorrectKeyException",
+    "The key ID in the request does not identify a CMK that can perform this operation.",
+  )
 }
 
 /** The secret in the clear, or sealed to the recipient and then in no other way. */

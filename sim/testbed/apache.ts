@@ -95,10 +95,10 @@ export class Apache {
     await this.listening()
   }
 
-  /** Waits until the port accepts connections. */
+  /** Waits until the port accepts connections and the pid is written, which comes later. */
   async listening(): Promise<void> {
     for (const deadline = Date.now() + START_TIMEOUT_MS; ; ) {
-      if (await accepts(this.#options.port)) return
+      if ((await accepts(this.#options.port)) && (await this.pid()) !== undefined) return
       if (Date.now() > deadline) {
         throw new CodedError("apache-failed", `Apache does not listen:\n${await this.errors()}`)
       }
