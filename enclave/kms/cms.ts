@@ -103,13 +103,17 @@ export function openEnvelopedData(
 function decryptContent(contentKey: Buffer, { iv, encryptedContent }: EnvelopedData): Buffer {
   const decipher = createDecipheriv("aes-256-cbc", contentKey, iv)
   const head = decipher.update(encryptedContent)
-  const tail = decipher.final()
-  const content = Buffer.alloc(head.length + tail.length)
-  head.copy(content, 0)
-  tail.copy(content, head.length)
-  head.fill(0)
-  tail.fill(0)
-  return content
+  let tail: Buffer | undefined
+  try {
+    tail = decipher.final()
+    const content = Buffer.alloc(head.length + tail.length)
+    head.copy(content, 0)
+    tail.copy(content, head.length)
+    return content
+  } finally {
+    head.fill(0)
+    tail?.fill(0)
+  }
 }
 
 function readRecipient(node: Node): Pick<EnvelopedData, "subjectKeyIdentifier" | "encryptedKey"> {
@@ -241,9 +245,17 @@ function expectOid(node: Node, oid: string, what: string): void {
 
 /** AlgorithmIdentifier of SHA-256, with or without NULL parameters. */
 function expectSha256(node: Node, what: string): void {
-  const [algorithm, ...parameters] = nodesOf(node)
-  if (algorithm === undefined || parameters.length > 1) throw malformed(`${what} is malformed`)
+  const isSequence = node.tagClass === Class.UNIVERSAL && node.type === Type.SEQUENCE
+  const [algorithm, parameters, ...more] = isSequence ? nodesOf(node) : []
+  if (algorithm === undefined || more.length > 0) throw malformed(`${what} is malformed`)
   expectOid(algorithm, OID.sha256, what)
+  if (parameters !== undefined && !isNull(parameters)) {
+    throw malformed(`${what} has parameters other than NULL`)
+  }
+}
+
+function isNull(node: Node): boolean {
+  return node.tagClass === Class.UNIVERSAL && node.type === Type.NULL && node.value === ""
 }
 
 function malformed(reason: string, cause?: unknown): CodedError<CmsErrorCode> {
