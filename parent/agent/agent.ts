@@ -1,4 +1,5 @@
 /** The agent: one enclave, kept running, and a keeper for each configured token. */
+import { setMaxListeners } from "node:events"
 import { setTimeout as sleep } from "node:timers/promises"
 import pLimit from "p-limit"
 import type { Logger } from "pino"
@@ -95,6 +96,8 @@ export class Agent {
     const lost = new AbortController()
     void enclave.client.closed.then(() => lost.abort())
     const ended = AbortSignal.any([signal, lost.signal])
+    // Every keeper that waits listens to it, a warning of Node's above ten.
+    setMaxListeners(0, ended)
     const keeping = this.#keepers.map((keeper) => keeper.keep(enclave, ended))
     signal.addEventListener("abort", () => enclave.client.close(), { once: true })
     await Promise.all(keeping)
