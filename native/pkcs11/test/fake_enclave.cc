@@ -263,6 +263,10 @@ void FakeEnclave::AcceptLoop(int listener) {
       close(connection->fd);
       return true;
     });
+    if (open_.size() >= largest_connections_) {
+      close(fd);
+      continue;
+    }
     auto& connection = open_.emplace_back(std::make_unique<Connection>());
     connection->fd = fd;
     connection->thread = std::thread([this, &served = *connection] { Serve(served); });

@@ -67,6 +67,9 @@ class FakeEnclave {
   // Makes `list` answer with this many tokens a page.
   void SetPageSize(std::size_t tokens) { page_size_ = tokens; }
 
+  // Closes connections beyond this many as soon as they are accepted.
+  void SetLargestConnections(std::size_t connections) { largest_connections_ = connections; }
+
   std::uint64_t connections() const { return connections_; }
   std::uint64_t requests(const std::string& op) const;
 
@@ -96,6 +99,7 @@ class FakeEnclave {
   int fault_times_ = 0;
   std::atomic<std::int64_t> delay_ms_ = 0;
   std::atomic<std::size_t> page_size_ = 1024;
+  std::atomic<std::size_t> largest_connections_ = 1024;
   std::atomic<std::uint64_t> connections_ = 0;
 
   int listener_ = -1;

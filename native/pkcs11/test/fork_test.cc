@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <fstream>
 #include <thread>
 
 #include "module_fixture.h"
@@ -59,6 +60,16 @@ int OpenSockets() {
   return sockets;
 }
 
+// Mappings that are locked (lo) and left out of core dumps (dd).
+int LockedUndumpedPages() {
+  std::ifstream maps("/proc/self/smaps");
+  int pages = 0;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.rfind("VmFlags:", 0) == 0 && line.find(" lo") != line.npos && line.find(" dd") != line.npos) ++pages;
+  }
+  return pages;
+}
+
 TEST_F(ForkTest, SixteenThreadsSign) {
   std::atomic<int> failed = 0;
   std::vector<std::thread> threads;
@@ -70,6 +81,28 @@ TEST_F(ForkTest, SixteenThreadsSign) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(failed, 0);
   EXPECT_LE(enclave_->connections(), 8U);
+}
+
+TEST_F(ForkTest, AServiceWithFewConnectionsServesThemAll) {
+  enclave_->SetLargestConnections(2);
+  enclave_->SetDelay(std::chrono::milliseconds(1));
+  std::atomic<int> failed = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 16; ++i) {
+    CK_SESSION_HANDLE own = 0;
+    ASSERT_EQ(module_->C_OpenSession(0, CKF_SERIAL_SESSION, nullptr, nullptr, &own), CKR_OK);
+    threads.emplace_back([&, own] { failed += SignMany(own, 5); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(failed, 0);
+}
+
+TEST_F(ForkTest, ThePinStaysLockedAndOutOfDumps) {
+  EXPECT_EQ(LockedUndumpedPages(), 1);
+  const pid_t child = InChild([&] { return LockedUndumpedPages() == 1 && SignMany(session_, 1) == 0 ? 0 : 1; });
+  EXPECT_EQ(StatusOf(child), 0);
+  ASSERT_EQ(module_->C_Logout(session_), CKR_OK);
+  EXPECT_EQ(LockedUndumpedPages(), 0);
 }
 
 TEST_F(ForkTest, ThreadsMixEverything) {

@@ -9,6 +9,9 @@
 namespace tlskeep {
 namespace {
 
+// Between two lines about an enclave that cannot be reached.
+constexpr std::chrono::seconds kLogPause{5};
+
 [[noreturn]] void Refused(const StatusEntry& status) { throw Pkcs11Error(status.rv, status.name.data()); }
 
 }  // namespace
@@ -42,8 +45,9 @@ auto Client::WithRetries(Deadline last_try, Deadline deadline, Attempt&& attempt
       failure = again;
       at_once = false;
     } catch (const TransportError& error) {
-      // The enclave is likely another one now: what lies idle leads to the old one.
-      pool_.CloseAll();
+      // The enclave is likely another one now: what lies idle leads to the old one. The failure of a new
+      // connection says nothing about them; the service may have as many connections as it takes.
+      if (at_once) pool_.CloseAll();
       NoteFailure(error);
     }
     if (at_once && backoff.SkipOnce()) continue;
@@ -157,11 +161,19 @@ Bytes Client::Sign(const SignRequest& request, const PinSource& pin_of, SteadyCl
 }
 
 void Client::NoteFailure(const TransportError& error) noexcept {
-  if (!failing_.exchange(true)) Log(LogLevel::kWarning, "no connection to the enclave: %s", error.what());
+  if (failing_) return;
+  // Once an outage; and an enclave that comes and goes must not fill the log.
+  const SteadyClock::duration now = SteadyClock::now().time_since_epoch();
+  SteadyClock::rep last = failed_at_;
+  if (last != 0 && now - SteadyClock::duration(last) < kLogPause) return;
+  if (!failed_at_.compare_exchange_strong(last, now.count())) return;
+  failing_ = true;
+  Log(LogLevel::kWarning, "no connection to the enclave: %s", error.what());
 }
 
 void Client::NoteSuccess() noexcept {
-  if (failing_ && failing_.exchange(false)) Log(LogLevel::kInfo, "connected to the enclave again");
+  if (!failing_ || !failing_.exchange(false)) return;
+  Log(LogLevel::kInfo, "connected to the enclave again");
 }
 
 }  // namespace tlskeep

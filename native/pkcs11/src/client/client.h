@@ -59,6 +59,7 @@ class Client {
   const Canceller& canceller_;
   const std::chrono::milliseconds operation_time_;
   std::atomic<bool> failing_ = false;
+  std::atomic<SteadyClock::rep> failed_at_ = 0;
 };
 
 }  // namespace tlskeep

@@ -1,9 +1,16 @@
 // Lends connections and opens new ones outside the lock.
 #include "client/pool.h"
 
+#include <algorithm>
+
 #include "client/transport_error.h"
 
 namespace tlskeep {
+namespace {
+
+constexpr std::chrono::seconds kLimitTime{1};
+
+}  // namespace
 
 Pool::Lease::Lease(Pool& pool, Deadline deadline) : pool_(pool) {
   connection_ = pool_.Take(deadline, epoch_);
@@ -13,9 +20,10 @@ Pool::Lease::Lease(Pool& pool, Deadline deadline) : pool_(pool) {
     connection_ =
         std::make_unique<Connection>(pool_.sockets_, pool_.canceller_, pool_.endpoint_.Read(), deadline);
   } catch (...) {
-    pool_.GiveBack(nullptr, epoch_);
+    pool_.OpenFailed();
     throw;
   }
+  pool_.Opened();
 }
 
 Pool::Lease::~Lease() {
@@ -28,19 +36,42 @@ void Pool::Lease::Return() { pool_.GiveBack(std::move(connection_), epoch_); }
 
 std::unique_ptr<Connection> Pool::Take(Deadline deadline, std::uint64_t& epoch) {
   std::unique_lock lock(mutex_);
-  while (idle_.empty() && leased_ >= kLargestPool) {
+  while (idle_.empty()) {
     canceller_.Check();
-    if (freed_->wait_until(lock, deadline.at()) == std::cv_status::timeout) {
-      throw TransportError("no connection became free in time");
-    }
+    const bool limited = SteadyClock::now() < limited_until_;
+    if (leased_ < (limited ? limit_ : kLargestPool)) break;
+    if (deadline.Passed()) throw TransportError("no connection became free in time");
+    freed_->wait_until(lock, limited ? std::min(deadline.at(), limited_until_) : deadline.at());
   }
   canceller_.Check();
   ++leased_;
   epoch = epoch_;
-  if (idle_.empty()) return nullptr;
+  if (idle_.empty()) {
+    ++opening_;
+    return nullptr;
+  }
   std::unique_ptr<Connection> connection = std::move(idle_.back());
   idle_.pop_back();
   return connection;
+}
+
+void Pool::Opened() noexcept {
+  const std::lock_guard lock(mutex_);
+  --opening_;
+}
+
+void Pool::OpenFailed() noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    --opening_;
+    --leased_;
+    // With others open, the service is there and takes no more of them: better wait for one of those.
+    if (const std::size_t open = leased_ - opening_ + idle_.size(); open > 0) {
+      limit_ = open;
+      limited_until_ = SteadyClock::now() + kLimitTime;
+    }
+  }
+  freed_->notify_one();
 }
 
 void Pool::GiveBack(std::unique_ptr<Connection> connection, std::uint64_t epoch) noexcept {
@@ -78,6 +109,8 @@ void Pool::ResetInChild() noexcept {
   sockets_.CloseAllInChild();
   idle_.clear();
   leased_ = 0;
+  opening_ = 0;
+  limited_until_ = {};
   ++epoch_;
   // Left to itself, not destroyed: destroying one that threads wait on may block.
   static_cast<void>(freed_.release());

@@ -55,8 +55,11 @@ class Pool {
   void ResetInChild() noexcept;
 
  private:
-  // Takes an idle connection, or the right to open one (null).
+  // Takes an idle connection, or the right to open one (null), which Opened or OpenFailed follows.
   std::unique_ptr<Connection> Take(Deadline deadline, std::uint64_t& epoch);
+  void Opened() noexcept;
+  void OpenFailed() noexcept;
+  // Ends the lease of a connection; null if it has been closed.
   void GiveBack(std::unique_ptr<Connection> connection, std::uint64_t epoch) noexcept;
 
   const Endpoint endpoint_;
@@ -66,7 +69,11 @@ class Pool {
   // In its own storage: a forked child starts a new one, since the old may count threads that are gone.
   std::unique_ptr<std::condition_variable> freed_ = std::make_unique<std::condition_variable>();
   std::vector<std::unique_ptr<Connection>> idle_;
-  std::size_t leased_ = 0;
+  std::size_t leased_ = 0;  // connections with threads, those that are being opened included
+  std::size_t opening_ = 0;
+  // How many connections to have until `limited_until_`: the service refused more.
+  std::size_t limit_ = kLargestPool;
+  SteadyClock::time_point limited_until_;
   std::uint64_t epoch_ = 0;  // a connection of an older epoch is closed when it comes back
 };
 
