@@ -85,13 +85,27 @@ export class S3Source implements Source {
       case "NoSuchBucket":
         return ["s3-object-not-found", "there is no such bucket", "Check the source's uri."]
       case "AccessDenied":
-      case "InvalidAccessKeyId":
-      case "SignatureDoesNotMatch":
-      case "ExpiredToken":
         return [
           "s3-access-denied",
           `S3 refused (${name})`,
           `Allow the instance's role s3:GetObject on arn:aws:s3:::${this.#bucket}/${this.#key}.`,
+        ]
+      case "InvalidAccessKeyId":
+      case "SignatureDoesNotMatch":
+      case "ExpiredToken":
+      case "InvalidToken":
+      case "RequestTimeTooSkewed":
+        return [
+          "s3-access-denied",
+          `S3 refused the credentials (${name})`,
+          "Check the instance's role and its clock.",
+        ]
+      case "PermanentRedirect":
+      case "AuthorizationHeaderMalformed":
+        return [
+          "s3-failed",
+          `the bucket is not in this region (${name})`,
+          "Set aws.region to the region of bucket and KMS key.",
         ]
       case "SlowDown":
       case "ThrottlingException":
