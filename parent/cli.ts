@@ -3,14 +3,15 @@
 import { Command } from "commander"
 import { CodedError } from "../shared/errors.js"
 import { VERSION } from "../shared/version.js"
-import { type AgentOptions, agentCommand } from "./commands/agent.js"
-import { type SealOptions, sealCommand } from "./commands/seal.js"
+import type { AgentOptions } from "./commands/agent.js"
+import type { SealOptions } from "./commands/seal.js"
 import { type StatusOptions, statusCommand } from "./commands/status.js"
 import { AgentError } from "./errors.js"
 
 // Not for an operator to act on: hosts run what their distribution ships.
 process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= "true"
 
+// Each command is loaded when it is asked for: sealing needs nothing native, and help no AWS SDK.
 const program = new Command("tlskeep")
   .description("TLS private keys that exist in the clear only inside a Nitro Enclave")
   .version(VERSION)
@@ -22,6 +23,7 @@ program
   .option("--config <file>", "configuration file", "/etc/tlskeep/tlskeep.yaml")
   .option("--once", "bring every token in order once, then exit", false)
   .action(async (options: AgentOptions) => {
+    const { agentCommand } = await import("./commands/agent.js")
     process.exitCode = await agentCommand(options)
   })
 
@@ -34,6 +36,7 @@ program
   .requiredOption("--kms-key-id <arn>", "ARN of the KMS key to encrypt under")
   .requiredOption("--output <file|s3://bucket/key>", "where the key object goes")
   .action(async (options: SealOptions) => {
+    const { sealCommand } = await import("./commands/seal.js")
     process.stdout.write(`${await sealCommand(options)}\n`)
   })
 
