@@ -72,5 +72,5 @@ function deniedExplicitly(error: KMSServiceException): boolean {
 }
 
 function isTimeout(error: unknown): boolean {
-  return error instanceof Error && error.name === "TimeoutError"
+  return error instanceof Error && (error.name === "TimeoutError" || error.name === "AbortError")
 }

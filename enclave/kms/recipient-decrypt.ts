@@ -35,8 +35,11 @@ export interface Decrypted {
 export type RecipientDecrypt = (request: DecryptRequest) => Promise<Decrypted>
 
 const makeKeyPair = promisify(generateKeyPair)
+/** One attempt, from the connection to the last byte of the answer without a pause as long. */
 const REQUEST_TIMEOUT_MS = 10_000
 const MAX_ATTEMPTS = 3
+/** All attempts together: less than the agent waits for the enclave's answer. */
+const TOTAL_TIMEOUT_MS = 40_000
 
 /**
  * Makes a {@link RecipientDecrypt} over the relay.
@@ -44,12 +47,16 @@ const MAX_ATTEMPTS = 3
  * It rejects with ControlError: `attestation-failed`, the `kms-*` codes, `kms-key-id-mismatch` when
  * KMS names another key than asked for, `kms-malformed-response` for a CMS that is not ours to open.
  */
-export function recipientDecrypt(nsm: Nsm, agent: RelayAgent): RecipientDecrypt {
+export function recipientDecrypt(
+  nsm: Nsm,
+  agent: RelayAgent,
+  { requestTimeoutMs = REQUEST_TIMEOUT_MS }: { requestTimeoutMs?: number } = {},
+): RecipientDecrypt {
   return async (request) => {
     const { publicKey, privateKey } = await makeKeyPair("rsa", { modulusLength: 2048 })
     const spki = exportSpki(publicKey)
     const document = await attest(nsm, spki)
-    const response = await send(request, document, agent)
+    const response = await send(request, document, agent, requestTimeoutMs)
     if (request.keyId !== null && response.KeyId !== request.keyId) {
       throw new ControlError("kms-key-id-mismatch", "KMS used another key than the one asked for", {
         detail: { keyId: response.KeyId ?? "" },
@@ -79,6 +86,7 @@ async function send(
   request: DecryptRequest,
   attestationDocument: Uint8Array,
   agent: RelayAgent,
+  timeoutMs: number,
 ): Promise<DecryptCommandOutput> {
   const { region, credentials, encryptionContext } = request
   const client = new KMSClient({
@@ -92,8 +100,12 @@ async function send(
     maxAttempts: MAX_ATTEMPTS,
     requestHandler: new NodeHttpHandler({
       httpsAgent: agent,
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      connectionTimeout: REQUEST_TIMEOUT_MS,
+      connectionTimeout: timeoutMs,
+      requestTimeout: timeoutMs,
+      // Else the handler logs a warning and waits on.
+      throwOnRequestTimeout: true,
+      // Silence within the answer's body, which requestTimeout does not cover.
+      socketTimeout: timeoutMs,
     }),
   })
   try {
@@ -107,13 +119,23 @@ async function send(
           AttestationDocument: attestationDocument,
         },
       }),
+      { abortSignal: AbortSignal.timeout(TOTAL_TIMEOUT_MS) },
     )
   } catch (error) {
     throw kmsFailure(error)
   }
 }
 
+/** DNS suffixes of the partitions by their regions' names, as the AWS SDKs' partitions.json has them. */
+const SUFFIXES: readonly (readonly [RegExp, string])[] = [
+  [/^cn-/, "amazonaws.com.cn"],
+  [/^eusc-/, "amazonaws.eu"],
+  [/^us-iso-/, "c2s.ic.gov"],
+  [/^us-isob-/, "sc2s.sgov.gov"],
+]
+
 /** KMS's regional endpoint; the suffix belongs to the region's partition. */
 export function kmsEndpoint(region: string): string {
-  return `https://kms.${region}.${region.startsWith("cn-") ? "amazonaws.com.cn" : "amazonaws.com"}`
+  const suffix = SUFFIXES.find(([regions]) => regions.test(region))?.[1] ?? "amazonaws.com"
+  return `https://kms.${region}.${suffix}`
 }

@@ -5,6 +5,7 @@
 import { Agent, type AgentOptions } from "node:https"
 import type { Duplex } from "node:stream"
 import { type ConnectionOptions, connect as connectTls } from "node:tls"
+import { CodedError } from "../../shared/errors.js"
 
 export interface RelayAgentOptions {
   /** Opens a raw byte stream to the relay. */
@@ -13,6 +14,8 @@ export interface RelayAgentOptions {
   roots: readonly string[]
   /** Idle connections are kept this long, in ms. */
   idleMs?: number
+  /** Longest TLS handshake, in ms: a relay that says nothing must not keep its connection. */
+  handshakeMs?: number
 }
 
 type OnCreate = (error: Error | null, stream: Duplex) => void
@@ -21,12 +24,14 @@ type OnCreate = (error: Error | null, stream: Duplex) => void
 export class RelayAgent extends Agent {
   readonly #connectRelay: () => Promise<Duplex>
   readonly #roots: string[]
+  readonly #handshakeMs: number
 
-  constructor({ connectRelay, roots, idleMs = 10_000 }: RelayAgentOptions) {
+  constructor({ connectRelay, roots, idleMs = 10_000, handshakeMs = 10_000 }: RelayAgentOptions) {
     const options: AgentOptions = { keepAlive: true, maxSockets: 16, timeout: idleMs }
     super(options)
     this.#connectRelay = connectRelay
     this.#roots = [...roots]
+    this.#handshakeMs = handshakeMs
   }
 
   /** Called by Node for each new connection. */
@@ -50,11 +55,18 @@ export class RelayAgent extends Agent {
         rejectUnauthorized: true,
       })
       const onError = (error: Error): void => {
+        clearTimeout(timer)
+        secure.destroy()
         socket.destroy()
         reject(error)
       }
+      const timer = setTimeout(
+        () => onError(new CodedError("connection-timeout", "no TLS handshake through the relay")),
+        this.#handshakeMs,
+      )
       secure.once("error", onError)
       secure.once("secureConnect", () => {
+        clearTimeout(timer)
         secure.off("error", onError)
         resolve(secure)
       })
