@@ -5,7 +5,7 @@ import { CodedError } from "../shared/errors.js"
 import { VERSION } from "../shared/version.js"
 import type { AgentOptions } from "./commands/agent.js"
 import type { SealOptions } from "./commands/seal.js"
-import { type StatusOptions, statusCommand } from "./commands/status.js"
+import type { StatusOptions } from "./commands/status.js"
 import { AgentError } from "./errors.js"
 
 // Not for an operator to act on: hosts run what their distribution ships.
@@ -46,6 +46,7 @@ program
   .option("--config <file>", "configuration file", "/etc/tlskeep/tlskeep.yaml")
   .option("--json", "print JSON", false)
   .action(async (options: StatusOptions) => {
+    const { statusCommand } = await import("./commands/status.js")
     process.stdout.write(`${await statusCommand(options)}\n`)
   })
 
