@@ -54,7 +54,7 @@ export class Provisioner {
   refresh(label: string, credentials: ControlCredentials): Promise<Token> {
     return this.#exclusively(label, async () => {
       const token = this.#store.get(label)
-      if (token === undefined) throw new ControlError("unknown-token", "no such token")
+      if (token === undefined) throw unknownToken()
       const publicKey = Buffer.from(token.current.key.publicKey)
       try {
         const { key } = await this.#obtain(token.source, credentials, publicKey)
@@ -65,6 +65,8 @@ export class Provisioner {
         }
         throw error
       }
+      // It may have been removed, or have expired, while KMS was asked.
+      if (this.#store.get(label) !== token) throw unknownToken()
       this.#store.extend(token)
       return token
     })
@@ -100,6 +102,10 @@ export class Provisioner {
       this.#busy.delete(label)
     }
   }
+}
+
+function unknownToken(): ControlError {
+  return new ControlError("unknown-token", "no such token")
 }
 
 /** Returns the leaf's DER SubjectPublicKeyInfo. */
