@@ -3,6 +3,7 @@
  * holds, a search for that key everywhere else, and a refusal.
  */
 import { readFile } from "node:fs/promises"
+import { createServer } from "node:net"
 import { execa } from "execa"
 import { CodedError } from "../shared/errors.js"
 import type { Apache } from "./testbed/apache.js"
@@ -13,7 +14,7 @@ import { searchFiles, searchMemory } from "./testbed/key-search.js"
 import { Testbed } from "./testbed/testbed.js"
 
 export const DEMO_LABEL = "demo"
-export const DEMO_PORT = 8_443
+export const DEMO_PORT = Number(process.env.TLSKEEP_DEMO_PORT ?? 8_443)
 const HANDSHAKES = 50
 
 /** What the demo leaves up. */
@@ -28,6 +29,7 @@ export type Say = (line: string) => void
 
 /** Runs all steps; a step that fails ends it with everything stopped. */
 export async function runDemo(say: Say): Promise<RunningDemo> {
+  await requireFreePort()
   const step = stepper(say)
   const testbed = await step("local AWS up (KMS, S3, IMDS, vsock-proxy)", () => Testbed.up())
   try {
@@ -52,6 +54,18 @@ export async function runDemo(say: Say): Promise<RunningDemo> {
     await testbed.down()
     throw error
   }
+}
+
+/** @throws CodedError `port-in-use` */
+function requireFreePort(): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once("error", (cause) => {
+      const advice = "stop what listens there (a demo: make demo-stop), or set TLSKEEP_DEMO_PORT"
+      reject(new CodedError("port-in-use", `port ${DEMO_PORT} is in use: ${advice}`, { cause }))
+    })
+    server.listen(DEMO_PORT, "127.0.0.1", () => server.close(() => resolve()))
+  })
 }
 
 type Step = <Result>(title: string, work: () => Promise<Result>) => Promise<Result>
