@@ -6,6 +6,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { build } from "esbuild"
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
+import { RunDir } from "../../parent/run-dir.js"
 import { parseKeyObject } from "../../parent/source/key-object.js"
 import { SPKI_CONTEXT_KEY } from "../../shared/public-key.js"
 import { VERSION } from "../../shared/version.js"
@@ -16,6 +17,8 @@ import { seedKmsKey, seedS3Bucket, simS3Client } from "../../sim/seed.js"
 import type { WebCertificate } from "../../sim/testbed/web-certificates.js"
 import { type Outcome, run } from "../sim/process.js"
 import { startTestSimulator, type TestSimulator } from "../sim/simulator.js"
+import { ControlServer, enclaveDescription, PCR0, tokenDescription } from "./control-server.js"
+import { fakeNitroCli, print, RUNNING } from "./fake-nitro-cli.js"
 import { makeKey, webAuthority } from "./key-objects.js"
 
 // Node takes a second to start where the machine is busy.
@@ -100,7 +103,12 @@ describe("tlskeep", () => {
   })
 })
 
-describe("tlskeep agent", () => {
+describe("tlskeep agent and status", () => {
+  // Only here: sealing works where nothing native is installed.
+  const addon = () => join(compiled, "native/addon/tlskeep_addon.node")
+  beforeAll(() => symlink(join(ROOT, "build/native/addon/tlskeep_addon.node"), addon()))
+  afterAll(() => rm(addon()))
+
   it("names code, place and advice for a configuration that is wrong", async () => {
     const config = await file(
       "wrong.yaml",
@@ -123,6 +131,71 @@ describe("tlskeep agent", () => {
     )
   })
 
+  /** A configuration whose enclaves are those of the fake nitro-cli in a directory of its own. */
+  async function statusConfig(name: string, enclaves: unknown[]) {
+    const at = join(dir, name)
+    await mkdir(at)
+    const { command } = await fakeNitroCli(at, { "describe-enclaves": print(enclaves) })
+    const config = await file(
+      `${name}.yaml`,
+      JSON.stringify({
+        enclave: {
+          image_path: "/x",
+          nitro_cli_path: command,
+          address_pattern: `unix:${at}/{cid}_{port}.sock`,
+          boot_timeout_ms: 200,
+        },
+        options: { run_dir: join(at, "run") },
+        tokens: [
+          {
+            label: "www",
+            source: { S3: { uri: "s3://keys/x" } },
+            target: { Snippet: { path: join(at, "x.conf") } },
+          },
+        ],
+      }),
+    )
+    return { at, config }
+  }
+
+  it("shows the running enclave and its tokens", async () => {
+    const { at, config } = await statusConfig("running", [RUNNING])
+    await (await RunDir.open(join(at, "run"))).newControlSecret()
+    const signatures = { ECDSA: 40, RSA_PKCS_PSS: 2 }
+    const description = enclaveDescription({ tokens: [tokenDescription({ signatures })] })
+    const server = await ControlServer.start(join(at, "16_10000.sock"), (_request, answer) =>
+      answer.result(description),
+    )
+    try {
+      const { code, stdout, stderr } = await tlskeep(["status", "--config", config])
+      expect([code, stderr]).toEqual([0, ""])
+      expect(stdout).toContain(PCR0)
+      expect(stdout).toMatch(/www: P-256, 42 signatures, 0 refusals/)
+      const json = await tlskeep(["status", "--json", "--config", config])
+      expect(JSON.parse(json.stdout)).toEqual(description)
+    } finally {
+      await server.stop()
+    }
+  })
+
+  it.each([
+    ["none runs", "idle", [], "enclave-unreachable", "Start the agent."],
+    [
+      "it is not this run directory's",
+      "foreign",
+      [RUNNING],
+      "enclave-not-adoptable",
+      "Terminate it",
+    ],
+  ])("says that %s", async (_name, name, enclaves, expected, advice) => {
+    const { config } = await statusConfig(name, enclaves)
+    const { code, stdout, stderr } = await tlskeep(["status", "--config", config])
+    expect([code, stdout]).toEqual([1, ""])
+    expect(stderr).toMatch(new RegExp(`^tlskeep: ${expected}: `))
+    expect(stderr).toContain(`\n${advice}`)
+    expect(stderr).not.toContain("    at ")
+  })
+
   it("needs a region", async () => {
     const config = await file(
       "regionless.yaml",
@@ -138,11 +211,7 @@ describe("tlskeep agent", () => {
         ],
       }),
     )
-    // Only here: sealing works where nothing native is installed.
-    const addon = join(compiled, "native/addon/tlskeep_addon.node")
-    await symlink(join(ROOT, "build/native/addon/tlskeep_addon.node"), addon)
     const { code, stderr } = await tlskeep(["agent", "--once", "--config", config])
-    await rm(addon)
     expect(code).toBe(1)
     expect(stderr).toMatch(/^tlskeep: region-unknown: .*\nSet aws\.region/)
   })
