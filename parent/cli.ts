@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The `tlskeep` command. */
 import { Command } from "commander"
+import { isAddonError } from "../native/addon/addon-error.js"
 import { CodedError } from "../shared/errors.js"
 import { VERSION } from "../shared/version.js"
 import type { AgentOptions } from "./commands/agent.js"
@@ -59,7 +60,7 @@ try {
 
 function report(error: unknown): string {
   // A stack is for what nobody foresaw.
-  if (!(error instanceof CodedError))
+  if (!(error instanceof CodedError || isAddonError(error)))
     return error instanceof Error ? String(error.stack) : `${error}`
   const advice = error instanceof AgentError && error.advice !== "" ? `\n${error.advice}` : ""
   return `tlskeep: ${error.code}: ${error.message}${advice}`

@@ -103,6 +103,14 @@ describe("tlskeep", () => {
   })
 })
 
+it("says that its addon is not installed", async () => {
+  const config = await file("any.yaml", "")
+  const { code, stderr } = await tlskeep(["agent", "--config", config])
+  expect(code).toBe(1)
+  expect(stderr).toMatch(/^tlskeep: addon-missing: /)
+  expect(stderr).not.toContain("    at ")
+})
+
 describe("tlskeep agent and status", () => {
   // Only here: sealing works where nothing native is installed.
   const addon = () => join(compiled, "native/addon/tlskeep_addon.node")
