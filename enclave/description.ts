@@ -1,16 +1,24 @@
 /** What the enclave tells its owner about itself. */
-import type { EnclaveDescription } from "../shared/protocol/control.js"
+import { MAX_FRAME_BYTES } from "../shared/frame.js"
+import {
+  type EnclaveDescription,
+  encodeControlResult,
+  type TokenDescription,
+} from "../shared/protocol/control.js"
 import type { Nsm } from "./nsm/index.js"
 import type { Ownership } from "./ownership.js"
 import type { UsagePolicy } from "./policy/usage-policy.js"
 import { describeToken } from "./token/token.js"
 import type { TokenStore } from "./token/token-store.js"
 
-export type Describe = () => EnclaveDescription
+/** Describes the enclave with its tokens from `offset` on, as many as fit a frame. */
+export type Describe = (offset?: number) => EnclaveDescription
 
 /** PCRs 0 to 15 are locked at boot; 0, 1 and 2 are zero for an enclave in debug mode. */
 const LOCKED_PCRS = 16
 const DEBUG_ZERO_PCRS = [0, 1, 2]
+/** Room for all but the tokens: mostly 16 PCRs in hex. */
+const ENVELOPE_BYTES = 4_096
 
 /** Measures once at boot, since PCRs 0 to 15 never change, and describes on demand. */
 export async function describer(deps: {
@@ -29,7 +37,7 @@ export async function describer(deps: {
   }
   const debug = DEBUG_ZERO_PCRS.every((index) => /^0*$/.test(pcrs[index] ?? ""))
   const bootedAt = Date.now()
-  return () => ({
+  return (offset = 0) => ({
     version,
     moduleId,
     pcrs,
@@ -39,6 +47,18 @@ export async function describer(deps: {
     bootedAt,
     now: Date.now(),
     generation: store.generation,
-    tokens: store.list().map(describeToken),
+    tokens: pageOf(store, offset),
   })
+}
+
+function pageOf(store: TokenStore, offset: number): TokenDescription[] {
+  const page: TokenDescription[] = []
+  let room = MAX_FRAME_BYTES - ENVELOPE_BYTES
+  for (const token of store.list().slice(offset)) {
+    const description = describeToken(token)
+    room -= encodeControlResult(0, description).length
+    if (room < 0) break
+    page.push(description)
+  }
+  return page
 }

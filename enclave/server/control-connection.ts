@@ -8,6 +8,7 @@ import {
   ControlError,
   type ControlRequest,
   decodeControlRequest,
+  describeSchema,
   encodeControlError,
   encodeControlResult,
   helloSchema,
@@ -69,7 +70,9 @@ export class ControlConnection {
       request = decodeControlRequest(Buffer.from(payload))
     } catch (error) {
       const unreadable = isCodedError(error, "malformed-cbor")
-      this.#fail(error instanceof ControlError ? error.requestId : 0, error)
+      const id = error instanceof ControlError ? error.requestId : 0
+      const early = !this.#owner && isCodedError(error, "unknown-op")
+      this.#fail(id, early ? helloRequired() : error)
       if (unreadable) this.#stream.close()
       return
     }
@@ -87,10 +90,10 @@ export class ControlConnection {
   async #dispatch({ op, fields }: ControlRequest): Promise<unknown> {
     const { provisioner, store, describe } = this.#deps
     if (op === "hello") return this.#hello(fields)
-    if (!this.#owner) throw new ControlError("hello-required", "no hello yet")
+    if (!this.#owner) throw helloRequired()
     switch (op) {
       case "describe":
-        return describe()
+        return describe(parse(describeSchema, fields).offset)
       case "provision": {
         const token = await provisioner.provision(parse(provisionSchema, fields))
         this.#log(token, "token provisioned")
@@ -132,6 +135,10 @@ export class ControlConnection {
     else this.#deps.log.warn({ code: reply.code, detail: reply.detail }, "control request refused")
     this.#stream.send(encodeControlError(reply))
   }
+}
+
+function helloRequired(): ControlError {
+  return new ControlError("hello-required", "no hello yet")
 }
 
 function toControlError(error: unknown, requestId: number): ControlError {

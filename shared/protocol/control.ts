@@ -68,6 +68,8 @@ export const provisionSchema = z.strictObject({
 export type ProvisionRequest = z.infer<typeof provisionSchema>
 
 export const refreshSchema = z.strictObject({ label: labelSchema, credentials: credentialsSchema })
+/** `offset` is the number of tokens to leave out: a description takes as many as fit a frame. */
+export const describeSchema = z.strictObject({ offset: z.int().min(0).optional() })
 export const removeSchema = z.strictObject({ label: labelSchema })
 
 const timestamp = z.number().int().nonnegative()
@@ -100,6 +102,7 @@ export const enclaveDescriptionSchema = z.object({
   bootedAt: timestamp,
   now: timestamp,
   generation: z.number().int(),
+  /** In the order of their labels' bytes; none are left once this is empty. */
   tokens: z.array(tokenDescriptionSchema),
 })
 export type EnclaveDescription = z.infer<typeof enclaveDescriptionSchema>
