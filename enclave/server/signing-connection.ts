@@ -70,7 +70,8 @@ export class SigningConnection {
       request = decodeSigningRequest(payload)
     } catch (error) {
       const id = error instanceof SigningRefusal ? error.requestId : 0
-      this.#fail(id, error)
+      const early = !this.#helloed && isCodedError(error, "unknown-op")
+      this.#fail(id, early ? helloRequired() : error)
       if (isCodedError(error, "malformed-cbor")) this.#stream.close()
       return
     }
@@ -89,7 +90,7 @@ export class SigningConnection {
       this.#answer(request.id, PROTOCOL_VERSION)
       return
     }
-    if (!this.#helloed) throw new SigningRefusal("hello-required", "no hello yet")
+    if (!this.#helloed) throw helloRequired()
     switch (request.op) {
       case "sign":
         this.#sign(request)
@@ -202,4 +203,8 @@ export class SigningConnection {
       this.#refuse(id, "internal")
     }
   }
+}
+
+function helloRequired(): SigningRefusal {
+  return new SigningRefusal("hello-required", "no hello yet")
 }
