@@ -70,6 +70,10 @@ export async function runEnclave(edges: Edges): Promise<RunningEnclave> {
     log,
     open: (stream, onClosed) =>
       new ControlConnection(stream, { ownership, provisioner, store, describe, log }, onClosed),
+  }).catch(async (error: unknown) => {
+    // Half an enclave must not stay up: nobody could provision it.
+    await signing.close()
+    throw error
   })
   const sweeper = setInterval(() => {
     for (const tokenLabel of store.sweep()) log.warn({ tokenLabel }, "token expired")
