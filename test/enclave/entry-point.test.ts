@@ -1,0 +1,58 @@
+/** The production entry point: what goes into the image, and what must not. */
+import { join } from "node:path"
+import { build, type Metafile } from "esbuild"
+import { beforeAll, describe, expect, it } from "vitest"
+
+const ROOT = join(import.meta.dirname, "../..")
+
+/** Every file that a bundle of `entryPoint` takes in, by path from the checkout's root. */
+async function inputsOf(entryPoint: string): Promise<string[]> {
+  const { metafile } = await build({
+    absWorkingDir: ROOT,
+    entryPoints: [entryPoint],
+    bundle: true,
+    write: false,
+    metafile: true,
+    outdir: "unwritten",
+    platform: "node",
+    target: "node20",
+    format: "esm",
+    external: ["cbor-extract"],
+    logLevel: "error",
+  })
+  return Object.keys((metafile as Metafile).inputs)
+}
+
+describe("enclave/main.ts", () => {
+  let inputs: string[]
+  beforeAll(async () => {
+    inputs = await inputsOf("enclave/main.ts")
+  })
+  const ours = () => inputs.filter((path) => !path.startsWith("node_modules/"))
+
+  it("bundles shared code, the enclave and the addon's wrapper alone", () => {
+    expect(ours().length).toBeGreaterThan(20)
+    expect(ours().filter((path) => !/^(shared|enclave|native\/addon)\//.test(path))).toEqual([])
+  })
+
+  it("holds Amazon's roots and the policy tls-server", () => {
+    expect(inputs).toContain("enclave/kms/amazon-roots.ts")
+    expect(inputs).toContain("enclave/policy/tls-server.ts")
+  })
+
+  it("holds nothing that the host or the simulator needs only", () => {
+    for (const name of ["fastify", "commander", "@aws-sdk/client-s3", "graphene-pk11", "execa"]) {
+      expect(inputs.filter((path) => path.startsWith(`node_modules/${name}/`))).toEqual([])
+    }
+  })
+})
+
+describe("sim/enclave-main.ts", () => {
+  it("is the same service with a simulated NSM, and without Amazon's roots", async () => {
+    const inputs = await inputsOf("sim/enclave-main.ts")
+    expect(inputs).toContain("enclave/run.ts")
+    expect(inputs).toContain("sim/nsm/nsm.ts")
+    expect(inputs).not.toContain("enclave/main.ts")
+    expect(inputs).not.toContain("enclave/kms/amazon-roots.ts")
+  })
+})

@@ -1,0 +1,185 @@
+/** The whole enclave with a simulated NSM and KMS: owned, provisioned, listed, signing, stopped. */
+import { createHash, randomBytes, verify, X509Certificate } from "node:crypto"
+import { existsSync, readFileSync } from "node:fs"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
+import { TLS_SERVER_POLICY } from "../../enclave/policy/tls-server.js"
+import { type Edges, type RunningEnclave, runEnclave } from "../../enclave/run.js"
+import { enclaveDescriptionSchema } from "../../shared/protocol/control.js"
+import { encryptionContextFor } from "../../shared/public-key.js"
+import { listen } from "../../shared/transport/transport.js"
+import { currentRoleSession, SESSION_TTL_SECS } from "../../sim/iam/principals.js"
+import { SimulatedNsm } from "../../sim/nsm/index.js"
+import { INSTANCE_ID } from "../../sim/paths.js"
+import { encryptUnderKey, releaseKeyPolicy, seedKmsKey } from "../../sim/seed.js"
+import { rejectionCode } from "../shared/codes.js"
+import { startTestSimulator, type TestSimulator } from "../sim/simulator.js"
+import { Client } from "./client.js"
+import { certify, makeKey } from "./keys.js"
+import { relayTo } from "./kms-relay.js"
+import { recordingLog } from "./log.js"
+
+const PCR0 = Buffer.alloc(48, 0xaa)
+const key = makeKey("P-256")
+const certificate = await certify(key)
+const PIN = "very secret pin"
+
+let sim: TestSimulator
+let keyId: string
+beforeAll(async () => {
+  sim = await startTestSimulator()
+  keyId = await seedKmsKey({
+    dir: sim.dir,
+    policy: releaseKeyPolicy({ pcr0: PCR0.toString("hex") }),
+  })
+})
+afterAll(() => sim.stop())
+
+let dir: string
+const cleanups: (() => unknown)[] = []
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), "enclave-"))
+})
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+  await rm(dir, { recursive: true })
+})
+
+function edges(): { edges: Edges; lines: string[] } {
+  const { log, lines } = recordingLog()
+  const nsm = new SimulatedNsm({
+    moduleId: `${INSTANCE_ID}-enc0123456789abcdef`,
+    pcrs: new Map([[0, PCR0]]),
+    pki: sim.pki,
+  })
+  return {
+    lines,
+    edges: {
+      nsm,
+      policy: TLS_SERVER_POLICY,
+      kmsRoots: [readFileSync(sim.paths.caFile, "utf8")],
+      connectKmsRelay: relayTo(() => Number(new URL(sim.info.urls.kms).port)),
+      signing: { kind: "unix", path: join(dir, "signing") },
+      control: { kind: "unix", path: join(dir, "control") },
+      transport: {},
+      log,
+    },
+  }
+}
+
+async function connect(name: string): Promise<Client> {
+  const client = await Client.connect(join(dir, name))
+  cleanups.push(() => client.close())
+  return client
+}
+
+describe("the enclave", () => {
+  let running: RunningEnclave
+  let lines: string[]
+  beforeEach(async () => {
+    const made = edges()
+    lines = made.lines
+    running = await runEnclave(made.edges)
+    cleanups.push(() => running.stop())
+  })
+
+  it("takes a key from KMS and signs with it until it is stopped", async () => {
+    const encryptionContext = encryptionContextFor(new X509Certificate(certificate))
+    const encryptedPrivateKey = Buffer.from(
+      await encryptUnderKey({ dir: sim.dir, keyArn: keyId, plaintext: key.pem, encryptionContext }),
+    )
+    const { accessKeyId, secretAccessKey, sessionToken } = currentRoleSession(
+      sim.paths,
+      SESSION_TTL_SECS,
+    )
+    const credentials = { accessKeyId, secretAccessKey, sessionToken }
+    const control = await connect("control")
+    await control.ask("hello", { version: 1, secret: randomBytes(32) })
+    const provision = {
+      label: "www",
+      pin: PIN,
+      certificates: [certificate],
+      encryptedPrivateKey,
+      keyId,
+      region: "us-east-1",
+      credentials,
+      encryptionContext,
+    }
+    expect((await control.ask("provision", provision))[0]).toBe(0)
+    expect((await control.ask("refresh", { label: "www", credentials }))[0]).toBe(0)
+
+    const signing = await connect("signing")
+    expect(await signing.ask("hello", 1)).toEqual([0, 1])
+    const [, page] = await signing.ask("list", 0)
+    const [, , [listed]] = page as [number, number, [{ certificates: Buffer[] }]]
+    expect(listed.certificates).toEqual([certificate])
+    expect(await signing.ask("login", "www", PIN)).toEqual([0, null])
+    const digest = createHash("sha256").update("x").digest()
+    const [status, signature] = await signing.ask("sign", key.fingerprint, "ECDSA", digest, null)
+    expect(status).toBe(0)
+    const publicKey = { key: key.publicKey, dsaEncoding: "ieee-p1363" as const }
+    expect(verify("sha256", Buffer.from("x"), publicKey, signature as Buffer)).toBe(true)
+
+    const [, description] = await control.ask("describe")
+    expect(enclaveDescriptionSchema.parse(description)).toMatchObject({
+      phase: "claimed",
+      policy: "tls-server",
+      pcrs: { 0: PCR0.toString("hex") },
+      tokens: [{ label: "www", keyId, signatures: { ECDSA: 1 } }],
+    })
+
+    await running.stop()
+    await Promise.all([control.closed, signing.closed])
+    for (const secret of [PIN, secretAccessKey, sessionToken, accessKeyId, "PRIVATE KEY"]) {
+      expect(lines.join("")).not.toContain(secret)
+    }
+  })
+
+  it("refuses an image that the key policy does not name, and says so", async () => {
+    const other = await seedKmsKey({
+      dir: sim.dir,
+      policy: releaseKeyPolicy({ pcr0: "bb".repeat(48) }),
+    })
+    const encrypted = await encryptUnderKey({ dir: sim.dir, keyArn: other, plaintext: key.pem })
+    const { accessKeyId, secretAccessKey, sessionToken } = currentRoleSession(
+      sim.paths,
+      SESSION_TTL_SECS,
+    )
+    const control = await connect("control")
+    await control.ask("hello", { version: 1, secret: randomBytes(32) })
+    const [status] = await control.ask("provision", {
+      label: "www",
+      pin: PIN,
+      certificates: [certificate],
+      encryptedPrivateKey: Buffer.from(encrypted),
+      keyId: other,
+      region: "us-east-1",
+      credentials: { accessKeyId, secretAccessKey, sessionToken },
+      encryptionContext: null,
+    })
+    expect(status).toBe("kms-access-denied")
+    expect(lines.some((line) => line.includes("kms-access-denied"))).toBe(true)
+  })
+})
+
+describe("an enclave that cannot start", () => {
+  it("serves nothing when its NSM does not answer", async () => {
+    const made = edges()
+    made.edges.nsm.close()
+    expect(await rejectionCode(runEnclave(made.edges))).not.toBe("no error")
+    expect(existsSync(join(dir, "signing"))).toBe(false)
+    expect(existsSync(join(dir, "control"))).toBe(false)
+  })
+
+  it.each(["signing", "control"] as const)("serves nothing when %s is in use", async (name) => {
+    const holder = await listen({ kind: "unix", path: join(dir, name) }, (stream) =>
+      stream.destroy(),
+    )
+    cleanups.push(() => holder.close())
+    const other = name === "signing" ? "control" : "signing"
+    expect(await rejectionCode(runEnclave(edges().edges))).toBe("address-in-use")
+    expect(existsSync(join(dir, other))).toBe(false)
+  })
+})
