@@ -79,12 +79,15 @@ std::shared_ptr<const Token> TokenDirectory::ParseOrReuse(ListedToken listed,
   for (const auto& token : known) {
     if (token->listed == listed) return token;
   }
+  // Printable, as log lines have to be.
+  std::string label = listed.label;
+  std::replace_if(label.begin(), label.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
   try {
     return std::make_shared<const Token>(MakeToken(libcrypto_, std::move(listed)));
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception& error) {
-    Log(LogLevel::kError, "a token that the enclave lists cannot be used: %s", error.what());
+    Log(LogLevel::kError, "the token \"%s\" cannot be used: %s", label.c_str(), error.what());
     return nullptr;
   }
 }
