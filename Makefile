@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BUILD := build
 JOBS ?= $(shell nproc)
 
-.PHONY: help deps build native image demo demo-stop test lint unit clean
+.PHONY: help deps build native image enclave demo demo-stop test lint unit clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,12 +20,21 @@ dist: deps
 	@rm -rf dist
 	@node_modules/.bin/tsc -p . && chmod +x dist/parent/cli.js
 
-native: deps ## Build the PKCS #11 module and the Node addon
-	@cmake -S native -B $(BUILD)/native -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo --log-level=WARNING
+.PHONY: native-configure native-tests
+native-configure: deps
+	@cmake -S native -B $(BUILD)/native -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+
+native: native-configure ## Build the PKCS #11 module and the Node addon
+	@cmake --build $(BUILD)/native -j $(JOBS) --target tlskeep-pkcs11 tlskeep_addon
+
+native-tests: native
 	@cmake --build $(BUILD)/native -j $(JOBS)
 
 image: dist native ## Bundle the simulator's enclave image
-	@node scripts/bundle-image.mjs
+	@node scripts/bundle-image.mjs simulator
+
+enclave: dist native ## Bundle the production enclave program that Dockerfile.enclave packs
+	@node scripts/bundle-image.mjs enclave
 
 demo: build ## Serve a page with a key that only the (simulated) enclave holds; KEEP=1 leaves it up
 	@node dist/sim/demo.js
@@ -33,7 +42,7 @@ demo: build ## Serve a page with a key that only the (simulated) enclave holds; 
 demo-stop: ## Stop a demo that KEEP=1 left up
 	@node dist/sim/demo.js --stop
 
-test: build ## Run all checks and tests
+test: build native-tests ## Run all checks and tests
 	@node scripts/run-tests.mjs
 
 lint: deps ## Check types, style and import rules

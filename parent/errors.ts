@@ -34,14 +34,12 @@ export type AgentErrorCode =
   | "target-not-writable"
   | "reload-failed"
   | "self-test-failed"
-  | "server-not-supported"
   // seal
   | "seal-input-unreadable"
   | "seal-key-unsupported"
   | "seal-key-mismatch"
   | "seal-key-too-long"
   | "kms-encrypt-failed"
-  | "seal-output-exists"
   | "seal-output-failed"
   | "run-dir-unusable"
 

@@ -33,9 +33,10 @@ export class RunDir {
       // Servers traverse it; what is secret in it has a mode of its own.
       for (const part of ["", "pins", "certificates"]) {
         const directory = join(path, part)
-        await mkdir(directory, { recursive: true })
-        // mkdir obeys the umask, which services set tight.
-        await chmod(directory, 0o755)
+        const made = await mkdir(directory, { recursive: true })
+        // mkdir obeys the umask, which services set tight. A directory that was there already keeps
+        // its mode, unless it is one of our own inside.
+        if (made !== undefined || part !== "") await chmod(directory, 0o755)
       }
       return new RunDir(path)
     } catch (cause) {

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 packages=(
   cmake ninja-build pkg-config
-  libssl-dev libp11-kit-dev nlohmann-json3-dev libgtest-dev libuv1-dev
+  libssl-dev libp11-kit-dev libgtest-dev libuv1-dev
   apache2-bin apache2-utils curl openssl
   libengine-pkcs11-openssl opensc
 )

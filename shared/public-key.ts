@@ -1,9 +1,9 @@
-/** How a key is named on both sides of the vsock: by the SHA-256 of its public key. */
+/** How keys and certificates are named on both sides of the vsock: by the SHA-256 of their DER. */
 import { createHash, type KeyObject, type X509Certificate } from "node:crypto"
 
-/** SHA-256 of a DER SubjectPublicKeyInfo, 32 bytes. */
-export function fingerprintOf(subjectPublicKeyInfo: Uint8Array): Buffer {
-  return createHash("sha256").update(subjectPublicKeyInfo).digest()
+/** SHA-256 of the DER of a SubjectPublicKeyInfo or of a certificate, 32 bytes. */
+export function fingerprintOf(der: Uint8Array): Buffer {
+  return createHash("sha256").update(der).digest()
 }
 
 /** DER SubjectPublicKeyInfo of a certificate's public key. */

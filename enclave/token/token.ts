@@ -1,6 +1,7 @@
 /** A token: certificates, one current key, keys retiring after renewals, a PIN and a lease. */
 import type { SigningKey } from "../../native/addon/index.js"
 import type { TokenDescription } from "../../shared/protocol/control.js"
+import { fingerprintOf } from "../../shared/public-key.js"
 import type { DecryptRequest } from "../kms/recipient-decrypt.js"
 import type { PinGate } from "./pin.js"
 
@@ -52,6 +53,7 @@ export function describeToken(token: Token): TokenDescription {
   return {
     label: token.label,
     fingerprint: fingerprint.toString("hex"),
+    certificateFingerprint: fingerprintOf(token.certificates[0] ?? Buffer.alloc(0)).toString("hex"),
     keyType: key.keyType === "RSA" ? `RSA-${key.bits}` : (key.curve ?? `EC-${key.bits}`),
     keyId: token.keyId,
     attestedAt: token.attestedAt,

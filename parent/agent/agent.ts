@@ -18,6 +18,8 @@ import { TokenKeeper } from "./token-keeper.js"
 
 const FIRST_RETRY_MS = 250
 const MAX_RETRY_MS = 30_000
+/** An enclave that lived so long is not one that is lost at every start. */
+const STABLE_MS = 60_000
 /** Tokens brought in at the same time: the enclave makes an RSA key for each. */
 const PARALLEL_TOKENS = 8
 
@@ -70,16 +72,22 @@ export class Agent {
   async run(signal: AbortSignal): Promise<void> {
     let retryMs = FIRST_RETRY_MS
     while (!signal.aborted) {
+      const startedAt = Date.now()
       try {
         const enclave = await this.#acquire()
-        retryMs = FIRST_RETRY_MS
         await this.#keepAll(enclave, signal)
-        if (!signal.aborted) this.#log.error({ enclaveId: enclave.enclaveId }, "enclave lost")
+        if (signal.aborted) return
+        this.#log.error({ enclaveId: enclave.enclaveId }, "enclave lost")
       } catch (error) {
         this.#log.error({ ...errorFields(error), retryInMs: retryMs }, "no enclave")
-        await sleep(retryMs, undefined, { signal }).catch(() => {})
-        retryMs = Math.min(retryMs * 2, MAX_RETRY_MS)
       }
+      // The first loss is made good at once; one that keeps getting lost must not spin.
+      if (Date.now() - startedAt >= STABLE_MS) {
+        retryMs = FIRST_RETRY_MS
+        continue
+      }
+      await sleep(retryMs, undefined, { signal }).catch(() => {})
+      retryMs = Math.min(retryMs * 2, MAX_RETRY_MS)
     }
   }
 

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import type { Logger } from "pino"
 import type { ControlCredentials, TokenDescription } from "../../shared/protocol/control.js"
 import { DENIAL_CONTROL_CODES } from "../../shared/protocol/control-codes.js"
-import { fingerprintOf, publicKeyOf } from "../../shared/public-key.js"
+import { fingerprintOf } from "../../shared/public-key.js"
 import type { TokenConfig } from "../config/schema.js"
 import type { OwnedEnclave } from "../enclave-host/enclave-host.js"
 import { AgentError, errorFields } from "../errors.js"
@@ -160,7 +160,7 @@ export class TokenKeeper {
     }
   }
 
-  /** Whether an adopted enclave served this very key already when it was adopted. */
+  /** Whether an adopted enclave served this very certificate already when it was adopted. */
   #isThere(enclave: OwnedEnclave, object: KeyObject): boolean {
     const fresh = enclave.adopted && this.#looked !== enclave
     this.#looked = enclave
@@ -168,7 +168,8 @@ export class TokenKeeper {
     const { tokens, now } = enclave.description
     const token = fresh ? tokens.find(({ label }) => label === this.label) : undefined
     if (token === undefined || leaf === undefined) return false
-    if (token.fingerprint !== fingerprintOf(publicKeyOf(leaf)).toString("hex")) return false
+    // Not the key's: a certificate renewed for the same key is another one to list.
+    if (token.certificateFingerprint !== fingerprintOf(leaf.raw).toString("hex")) return false
     this.#scheduleRefresh(now - token.attestedAt)
     return true
   }

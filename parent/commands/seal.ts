@@ -51,6 +51,11 @@ async function readInput(path: string): Promise<Buffer> {
 
 async function writeOutput(output: string, body: string, region: string): Promise<void> {
   const [, bucket, key] = /^s3:\/\/([^/]+)\/(.+)$/.exec(output) ?? []
+  if (output.startsWith("s3://") && key === undefined) {
+    throw new AgentError("seal-output-failed", `${output} names no object`, {
+      advice: "Give --output as s3://<bucket>/<key>.",
+    })
+  }
   try {
     if (bucket === undefined || key === undefined) {
       await writeFileAtomic(output, body, { mode: 0o600 })

@@ -1,5 +1,5 @@
 /**
- * The configuration file: AWS's `acm.yaml` in names and units, and our own additions. Every key is
+ * The configuration file, in the names and units of AWS's `acm.yaml` where it has them. Every key is
  * described here once; the README's table is checked against it.
  */
 import { z } from "zod"

@@ -3,6 +3,7 @@ import { access } from "node:fs/promises"
 import pRetry, { AbortError } from "p-retry"
 import type { Logger } from "pino"
 import { type Address, addressFromPattern } from "../../shared/address.js"
+import { isCodedError } from "../../shared/errors.js"
 import type { EnclaveDescription } from "../../shared/protocol/control.js"
 import { CONTROL_PORT, SIGNING_PORT } from "../../shared/protocol/limits.js"
 import type { TransportOptions } from "../../shared/transport/transport.js"
@@ -42,12 +43,23 @@ export class EnclaveHost {
   }
 
   /**
-   * Adopts the running enclave of the configured name, or starts it.
+   * Adopts the running enclave of the configured name, or starts it. One that runs and does not
+   * answer within the boot time is hung: it is replaced.
    *
    * @throws AgentError `enclave-not-adoptable`, `pcr-mismatch`, `enclave-unreachable`, nitro-cli's
    */
   async acquire(): Promise<OwnedEnclave> {
-    return (await this.adoptRunning()) ?? this.#start()
+    const running = await this.#running()
+    if (running === undefined) return this.#start()
+    try {
+      return await this.#adopt(running)
+    } catch (error) {
+      if (!isCodedError(error, "enclave-unreachable")) throw error
+      const enclaveId = running.EnclaveID
+      this.#deps.log.error({ enclaveId }, "running enclave does not answer: replacing it")
+      await this.#nitroCli.terminate(enclaveId)
+      return this.#start()
+    }
   }
 
   /** Adopts the running enclave of the configured name; undefined if none runs. */

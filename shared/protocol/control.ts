@@ -79,6 +79,8 @@ export const tokenDescriptionSchema = z.object({
   label: z.string(),
   /** SHA-256 of the current key's SubjectPublicKeyInfo, hex. */
   fingerprint: z.string(),
+  /** SHA-256 of the leaf's DER, hex. */
+  certificateFingerprint: z.string(),
   keyType: z.string(),
   /** KMS key that decrypted it. */
   keyId: z.string(),

@@ -51,6 +51,7 @@ export function tokenDescription(change: Partial<TokenDescription> = {}): TokenD
   return {
     label: "www",
     fingerprint: "00".repeat(32),
+    certificateFingerprint: "00".repeat(32),
     keyType: "P-256",
     keyId: "arn:aws:kms:us-east-1:123456789012:key/k",
     attestedAt: Date.now(),

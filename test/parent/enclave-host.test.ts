@@ -207,6 +207,20 @@ describe("an enclave that runs", () => {
     expect(await commands()).toEqual(["describe-enclaves"])
   })
 
+  it("is replaced when it hangs: takes connections and says nothing", async () => {
+    await runDir.newControlSecret()
+    await serve(() => {}, true)
+    const { enclaveHost, commands } = await host(ADOPTING)
+    const { code } = await refusalOf(enclaveHost.acquire())
+    // The one that was started in its place is served by the same mute server.
+    expect(code).toBe("enclave-unreachable")
+    expect(await commands()).toEqual([
+      ...["describe-enclaves", "terminate-enclave"],
+      ...["run-enclave", "terminate-enclave"],
+    ])
+    expect(logged).toContain("replacing it")
+  })
+
   it("is not adoptable without one, and left alone", async () => {
     await serve()
     const { enclaveHost, commands } = await host(ADOPTING)

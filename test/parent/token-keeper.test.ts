@@ -111,6 +111,7 @@ function adopted(object: KeyObject, attestedMsAgo = 0, clockOffsetMs = 0): Owned
   const now = Date.now() + clockOffsetMs
   const token = tokenDescription({
     fingerprint: fingerprintOf(publicKeyOf(leaf)).toString("hex"),
+    certificateFingerprint: fingerprintOf(leaf.raw).toString("hex"),
     attestedAt: now - attestedMsAgo,
   })
   return enclave({ adopted: true, description: enclaveDescription({ now, tokens: [token] }) })

@@ -229,6 +229,7 @@ describe("an answer", () => {
         {
           label: "www",
           fingerprint: "aa",
+          certificateFingerprint: "bb",
           keyType: "P-256",
           keyId: KEY_ARN,
           attestedAt: 1_790_000_000_000,
