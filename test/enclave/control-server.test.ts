@@ -132,7 +132,10 @@ describe("ownership", () => {
     for (const secret of [randomBytes(32), Buffer.alloc(32)]) {
       const client = await connect()
       expect(await client.ask("hello", { version: 1, secret })).toEqual(refused("not-owner"))
+      const start = Date.now()
       await client.closed
+      // By the refusal, not by the time for hello.
+      expect(Date.now() - start).toBeLessThan(2_000)
     }
     await stillServes()
   })
@@ -188,15 +191,22 @@ describe("hello", () => {
   it("must come within 5 s", () => {
     vi.useFakeTimers()
     try {
-      const stream = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() })
-      new ControlConnection(stream, deps, () => {})
-      // Frames that are no hello gain no time.
+      const [silent, owning] = [0, 1].map(() => {
+        const stream = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() })
+        new ControlConnection(stream, deps, () => {})
+        return stream
+      })
+      const hello = encodeCbor([1, "hello", { version: 1, secret: SECRET }])
+      owning?.emit("data", encodeFrame(hello))
       vi.advanceTimersByTime(4_000)
-      stream.emit("data", encodeFrame(encodeCbor([1, "describe"])))
+      // Frames that are no hello gain no time.
+      silent?.emit("data", encodeFrame(encodeCbor([1, "describe"])))
       vi.advanceTimersByTime(999)
-      expect(stream.destroyed).toBe(false)
+      expect([silent?.destroyed, owning?.destroyed]).toEqual([false, false])
       vi.advanceTimersByTime(1)
-      expect(stream.destroyed).toBe(true)
+      expect([silent?.destroyed, owning?.destroyed]).toEqual([true, false])
+      vi.advanceTimersByTime(3_600_000)
+      expect(owning?.destroyed).toBe(false)
     } finally {
       vi.useRealTimers()
     }

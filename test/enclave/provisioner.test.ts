@@ -1,10 +1,11 @@
 /** Provisioning: what enters the store, what is refused, and that no plaintext stays behind. */
 import { generateKeyPairSync } from "node:crypto"
-import { beforeEach, describe, expect, it } from "vitest"
+import { beforeEach, describe, expect, it, vi } from "vitest"
 import type { DecryptRequest } from "../../enclave/kms/recipient-decrypt.js"
 import { Provisioner } from "../../enclave/token/provisioner.js"
 import { TOKEN_LEASE_MS } from "../../enclave/token/token.js"
 import { MAX_TOKENS, TokenStore } from "../../enclave/token/token-store.js"
+import { SigningKey } from "../../native/addon/index.js"
 import { ControlError, type ProvisionRequest } from "../../shared/protocol/control.js"
 import type { ControlCode } from "../../shared/protocol/control-codes.js"
 import { codeOf, rejectionCode } from "../shared/codes.js"
@@ -135,8 +136,11 @@ describe("provision", () => {
 
 describe("provision refuses", () => {
   it("another key than the certificate's", async () => {
+    const destroy = vi.spyOn(SigningKey.prototype, "destroy")
     kms = async () => ({ pem: makeKey("P-256").pem })
     expect(await refusal({})).toBe("certificate-key-mismatch")
+    expect(destroy).toHaveBeenCalledOnce()
+    destroy.mockRestore()
     kms = async () => ({ pem: rsa.pem })
     expect(await refusal({})).toBe("certificate-key-mismatch")
     nothingHappened()
