@@ -4,10 +4,11 @@ import { existsSync, readFileSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest"
 import { TLS_SERVER_POLICY } from "../../enclave/policy/tls-server.js"
 import { type Edges, type RunningEnclave, runEnclave } from "../../enclave/run.js"
 import { enclaveDescriptionSchema } from "../../shared/protocol/control.js"
+import { SIGNING_STATUS } from "../../shared/protocol/signing-status.js"
 import { encryptionContextFor } from "../../shared/public-key.js"
 import { listen } from "../../shared/transport/transport.js"
 import { currentRoleSession, SESSION_TTL_SECS } from "../../sim/iam/principals.js"
@@ -75,10 +76,46 @@ async function connect(name: string): Promise<Client> {
   return client
 }
 
+/** The instance role's credentials, as the agent hands them on. */
+function roleCredentials() {
+  const session = currentRoleSession(sim.paths, SESSION_TTL_SECS)
+  const { accessKeyId, secretAccessKey, sessionToken } = session
+  return { accessKeyId, secretAccessKey, sessionToken }
+}
+
+/** Owns the enclave and gives it the token `www`; `secrets` are what must appear in no log. */
+async function provisioned(): Promise<{ control: Client; secrets: string[] }> {
+  const encryptionContext = encryptionContextFor(new X509Certificate(certificate))
+  const blob = await encryptUnderKey({
+    dir: sim.dir,
+    keyArn: keyId,
+    plaintext: key.pem,
+    encryptionContext,
+  })
+  const credentials = roleCredentials()
+  const control = await connect("control")
+  await control.ask("hello", { version: 1, secret: randomBytes(32) })
+  const [status] = await control.ask("provision", {
+    label: "www",
+    pin: PIN,
+    certificates: [certificate],
+    encryptedPrivateKey: Buffer.from(blob),
+    keyId,
+    region: "us-east-1",
+    credentials,
+    encryptionContext,
+  })
+  expect(status).toBe(0)
+  return { control, secrets: [PIN, "PRIVATE KEY", ...Object.values(credentials)] }
+}
+
 describe("the enclave", () => {
   let running: RunningEnclave
   let lines: string[]
   beforeEach(async () => {
+    // The clock of leases and the sweeper's; everything else keeps real time.
+    vi.useFakeTimers({ toFake: ["Date", "setInterval", "clearInterval"], now: Date.now() })
+    cleanups.push(() => vi.useRealTimers())
     const made = edges()
     lines = made.lines
     running = await runEnclave(made.edges)
@@ -86,28 +123,8 @@ describe("the enclave", () => {
   })
 
   it("takes a key from KMS and signs with it until it is stopped", async () => {
-    const encryptionContext = encryptionContextFor(new X509Certificate(certificate))
-    const encryptedPrivateKey = Buffer.from(
-      await encryptUnderKey({ dir: sim.dir, keyArn: keyId, plaintext: key.pem, encryptionContext }),
-    )
-    const { accessKeyId, secretAccessKey, sessionToken } = currentRoleSession(
-      sim.paths,
-      SESSION_TTL_SECS,
-    )
-    const credentials = { accessKeyId, secretAccessKey, sessionToken }
-    const control = await connect("control")
-    await control.ask("hello", { version: 1, secret: randomBytes(32) })
-    const provision = {
-      label: "www",
-      pin: PIN,
-      certificates: [certificate],
-      encryptedPrivateKey,
-      keyId,
-      region: "us-east-1",
-      credentials,
-      encryptionContext,
-    }
-    expect((await control.ask("provision", provision))[0]).toBe(0)
+    const { control, secrets } = await provisioned()
+    const credentials = roleCredentials()
     expect((await control.ask("refresh", { label: "www", credentials }))[0]).toBe(0)
 
     const signing = await connect("signing")
@@ -132,9 +149,26 @@ describe("the enclave", () => {
 
     await running.stop()
     await Promise.all([control.closed, signing.closed])
-    for (const secret of [PIN, secretAccessKey, sessionToken, accessKeyId, "PRIVATE KEY"]) {
+    for (const secret of secrets) {
       expect(lines.join("")).not.toContain(secret)
     }
+  })
+
+  it("ends a token that nobody refreshes for 48 h", async () => {
+    await provisioned()
+    const signing = await connect("signing")
+    await signing.ask("hello", 1)
+    await signing.ask("login", "www", PIN)
+    const digest = Buffer.alloc(32, 1)
+    vi.setSystemTime(Date.now() + 48 * 3_600_000 - 60_000)
+    vi.advanceTimersByTime(30_000)
+    expect((await signing.ask("sign", key.fingerprint, "ECDSA", digest, null))[0]).toBe(0)
+    vi.advanceTimersByTime(60_000)
+    const [status] = await signing.ask("sign", key.fingerprint, "ECDSA", digest, null)
+    expect(status).toBe(SIGNING_STATUS["unknown-key"])
+    const [, page] = await signing.ask("list", 0)
+    expect((page as unknown[])[1]).toBe(0)
+    expect(lines.filter((line) => line.includes("token expired"))).toHaveLength(1)
   })
 
   it("refuses an image that the key policy does not name, and says so", async () => {
@@ -143,10 +177,6 @@ describe("the enclave", () => {
       policy: releaseKeyPolicy({ pcr0: "bb".repeat(48) }),
     })
     const encrypted = await encryptUnderKey({ dir: sim.dir, keyArn: other, plaintext: key.pem })
-    const { accessKeyId, secretAccessKey, sessionToken } = currentRoleSession(
-      sim.paths,
-      SESSION_TTL_SECS,
-    )
     const control = await connect("control")
     await control.ask("hello", { version: 1, secret: randomBytes(32) })
     const [status] = await control.ask("provision", {
@@ -156,7 +186,7 @@ describe("the enclave", () => {
       encryptedPrivateKey: Buffer.from(encrypted),
       keyId: other,
       region: "us-east-1",
-      credentials: { accessKeyId, secretAccessKey, sessionToken },
+      credentials: roleCredentials(),
       encryptionContext: null,
     })
     expect(status).toBe("kms-access-denied")
