@@ -1,6 +1,13 @@
 /** Keys, certificates and tokens for the enclave's tests. */
 import "reflect-metadata"
-import { createPrivateKey, generateKeyPairSync, type KeyObject, webcrypto } from "node:crypto"
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  generatePrimeSync,
+  type KeyObject,
+  webcrypto,
+} from "node:crypto"
 import * as x509 from "@peculiar/x509"
 import type { TokenContent } from "../../enclave/token/token.js"
 import { SigningKey } from "../../native/addon/index.js"
@@ -22,8 +29,41 @@ export function pairOf(name: KeyName | "RSA-1024" | "RSA-2049" | "P-521" | "Ed25
   privateKey: KeyObject
 } {
   if (name === "Ed25519") return generateKeyPairSync("ed25519")
+  if (name === "RSA-2049") return oddRsa()
   if (name.startsWith("P-")) return generateKeyPairSync("ec", { namedCurve: name })
   return generateKeyPairSync("rsa", { modulusLength: Number(name.slice(4)) })
+}
+
+/** An RSA key of 2049 bits, put together by hand: OpenSSL makes one of 2048 when asked for it. */
+function oddRsa(): { publicKey: KeyObject; privateKey: KeyObject } {
+  const e = 65_537n
+  for (;;) {
+    const p = generatePrimeSync(1025, { bigint: true })
+    const q = generatePrimeSync(1024, { bigint: true })
+    const n = p * q
+    const phi = (p - 1n) * (q - 1n)
+    if (n.toString(2).length !== 2049 || phi % e === 0n) continue
+    const d = inverse(e, phi)
+    const parts = { n, e, d, p, q, dp: d % (p - 1n), dq: d % (q - 1n), qi: inverse(q, p) }
+    const jwk = Object.fromEntries(Object.entries(parts).map(([name, it]) => [name, base64url(it)]))
+    const privateKey = createPrivateKey({ key: { kty: "RSA", ...jwk }, format: "jwk" })
+    return { publicKey: createPublicKey(privateKey), privateKey }
+  }
+}
+
+/** The inverse of `a` modulo `m`, by Euclid's extended algorithm. */
+function inverse(a: bigint, m: bigint): bigint {
+  let [r0, r1, t0, t1] = [m, a % m, 0n, 1n]
+  while (r1 !== 0n) {
+    const quotient = r0 / r1
+    ;[r0, r1, t0, t1] = [r1, r0 - quotient * r1, t1, t0 - quotient * t1]
+  }
+  return ((t0 % m) + m) % m
+}
+
+function base64url(value: bigint): string {
+  const hex = value.toString(16)
+  return Buffer.from(hex.padStart(hex.length + (hex.length % 2), "0"), "hex").toString("base64url")
 }
 
 export function makeKey(name: Parameters<typeof pairOf>[0] = "P-256"): TestKey {

@@ -172,14 +172,14 @@ describe("RSA_PKCS_PSS", () => {
     expect(code).toBe("mechanism-param-refused")
   })
 
-  it("admits only salts that the key can sign with, for odd moduli too", () => {
+  it("admits the salts that the key can sign with, and no other, for odd moduli too", () => {
+    expect(keys["RSA-2049"].bits).toBe(2049)
     for (const key of ["RSA-2048", "RSA-2049"] as const) {
       for (let saltLength = 215; saltLength < 230; saltLength++) {
         const data = hashOf("SHA-256")
-        if (admission(key, use({ data, parameter: ["SHA-256", saltLength] })) !== "no error")
-          continue
         const sign = () => keys[key].signSync("RSA_PKCS_PSS", data, { hash: "SHA-256", saltLength })
-        expect(codeOf(sign), `${key}, ${saltLength}`).toBe("no error")
+        const code = admission(key, use({ data, parameter: ["SHA-256", saltLength] }))
+        expect(code === "no error", `${key}, ${saltLength}`).toBe(codeOf(sign) === "no error")
       }
     }
   })
