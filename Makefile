@@ -2,9 +2,10 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
 BUILD := build
+SIM_DIR ?= /tmp/tlskeep-aws
 JOBS ?= $(shell nproc)
 
-.PHONY: help deps build native image enclave demo demo-stop test lint unit clean
+.PHONY: help deps build native image enclave sim demo demo-stop test lint unit clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +36,9 @@ image: dist native ## Bundle the simulator's enclave image
 
 enclave: dist native ## Bundle the production enclave program that Dockerfile.enclave packs
 	@node scripts/bundle-image.mjs enclave
+
+sim: build ## Bring the local AWS up below SIM_DIR (/tmp/tlskeep-aws) until interrupted
+	@node dist/sim/main.js up --dir $(SIM_DIR)
 
 demo: build ## Serve a page with a key that only the (simulated) enclave holds; KEEP=1 leaves it up
 	@node dist/sim/demo.js

@@ -2,6 +2,7 @@
  * The demo's steps: the whole system on this machine, a page served with a key that only the enclave
  * holds, a search for that key everywhere else, and a refusal.
  */
+import { X509Certificate } from "node:crypto"
 import { readFile } from "node:fs/promises"
 import { createServer } from "node:net"
 import { execa } from "execa"
@@ -11,6 +12,7 @@ import type { BackgroundProcess } from "./testbed/background-process.js"
 import { CHECKOUT } from "./testbed/checkout.js"
 import { needlesOf } from "./testbed/key-material.js"
 import { searchFiles, searchMemory } from "./testbed/key-search.js"
+import { readSnippet } from "./testbed/snippet.js"
 import { Testbed } from "./testbed/testbed.js"
 
 export const DEMO_LABEL = "demo"
@@ -149,12 +151,31 @@ async function report(
   configFile: string,
   say: Say,
 ): Promise<void> {
-  const { stdout } = await testbed.tlskeep(["status", "--config", configFile])
-  const snippet = await readFile(apache.snippet, "utf8")
+  const { stdout } = await testbed.tlskeep(["status", "--json", "--config", configFile])
+  const status = JSON.parse(stdout) as DemoStatus
+  const [token] = status.tokens
+  const variables = await readSnippet(apache)
+  const certificate = new X509Certificate(await readFile(variables.certificateFile))
+  const signatures = Object.entries(token?.signatures ?? {}).map(([name, n]) => `${n} ${name}`)
+  const rows = [
+    ["page", apache.url],
+    ["certificate", `${certificate.subject}, ${token?.keyType}, until ${certificate.validTo}`],
+    ["", `issued by ${certificate.issuer}; ${variables.certificateFile}`],
+    ["key", `in enclave ${status.moduleId} alone (process ${testbed.enclavePids.join()})`],
+    ["", `Apache names it ${variables.keyUri}`],
+    ["signatures", `${signatures.join(", ")}, counted by the enclave`],
+    ["PCR0", status.pcrs["0"] ?? ""],
+  ]
   say("")
-  for (const line of [`URL      ${apache.url}`, ...stdout.split("\n")]) say(`      ${line}`)
-  say(`      Apache   ${snippet.trim().split("\n").slice(1).join("\n               ")}`)
+  for (const [name = "", value = ""] of rows) say(`      ${name.padEnd(12)} ${value}`)
   say("")
+}
+
+/** What is used of `tlskeep status --json`. */
+interface DemoStatus {
+  moduleId: string
+  pcrs: Record<string, string>
+  tokens: { keyType: string; signatures: Record<string, number> }[]
 }
 
 async function refusal(testbed: Testbed, uri: string, apache: Apache, say: Say): Promise<void> {

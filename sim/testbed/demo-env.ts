@@ -1,8 +1,8 @@
 /** What a person needs to use the demo's token by hand, as shell assignments. */
 import { readFile } from "node:fs/promises"
-import { CodedError } from "../../shared/errors.js"
 import type { Apache } from "./apache.js"
 import { CHECKOUT } from "./checkout.js"
+import { readSnippet } from "./snippet.js"
 import type { Testbed } from "./testbed.js"
 
 export interface DemoTokenOptions {
@@ -18,8 +18,7 @@ export interface DemoTokenOptions {
 /** The assignments, by name; the README lists what each is for. */
 export async function demoVariables(options: DemoTokenOptions): Promise<Record<string, string>> {
   const { testbed, apache, label, configFile, pid, stopCommand } = options
-  const snippet = await readFile(apache.snippet, "utf8")
-  const keyUri = directive(snippet, "SSLCertificateKeyFile")
+  const { keyUri, certificateFile } = await readSnippet(apache)
   const [path = "", pinFile = ""] = keyUri.split("?pin-source=file:")
   return {
     TLSKEEP_ENDPOINT: (await readFile(testbed.endpointFile, "utf8")).trim(),
@@ -29,7 +28,7 @@ export async function demoVariables(options: DemoTokenOptions): Promise<Record<s
     TLSKEEP_KEY_URI: path,
     TLSKEEP_KEY_URI_WITH_PIN: keyUri,
     TLSKEEP_CERTIFICATE_URI: path.replace("type=private", "type=cert"),
-    TLSKEEP_CERTIFICATE_FILE: directive(snippet, "SSLCertificateFile"),
+    TLSKEEP_CERTIFICATE_FILE: certificateFile,
     TLSKEEP_CA_FILE: testbed.caFile,
     TLSKEEP_URL: apache.url,
     TLSKEEP_CONFIG: configFile,
@@ -44,10 +43,4 @@ export function shellAssignments(variables: Readonly<Record<string, string>>): s
   return Object.entries(variables)
     .map(([name, value]) => `export ${name}='${value.replaceAll("'", "'\\''")}'\n`)
     .join("")
-}
-
-function directive(snippet: string, name: string): string {
-  const [, value] = new RegExp(`^${name} "([^"]+)"$`, "m").exec(snippet) ?? []
-  if (value === undefined) throw new CodedError("bad-snippet", `the snippet has no ${name}`)
-  return value
 }

@@ -21,13 +21,14 @@ const CHUNK_BYTES = 1024 * 1024
 
 /** Searches every regular file below a directory. */
 export async function searchFiles(dir: string, needles: readonly Needle[]): Promise<SearchResult> {
+  const finder = new NeedleFinder(needles)
   const result: SearchResult = { findings: [], bytes: 0 }
   for (const entry of await readdir(dir, { withFileTypes: true, recursive: true })) {
     if (!entry.isFile()) continue
     const path = join(entry.parentPath, entry.name)
     const content = await readFile(path)
     result.bytes += content.length
-    result.findings.push(...find(content, needles, path))
+    result.findings.push(...finder.find(content).map((what) => ({ where: path, what })))
   }
   return result
 }
@@ -35,7 +36,8 @@ export async function searchFiles(dir: string, needles: readonly Needle[]): Prom
 /** Searches all readable memory of a process, as root. */
 export function searchMemory(pid: number, needles: readonly Needle[]): SearchResult {
   const result: SearchResult = { findings: [], bytes: 0 }
-  const overlap = Math.max(...needles.map(({ bytes }) => bytes.length)) - 1
+  const finder = new NeedleFinder(needles)
+  const overlap = finder.longest - 1
   const memory = openSync(`/proc/${pid}/mem`, "r")
   const chunk = Buffer.alloc(CHUNK_BYTES + overlap)
   const zeros = Buffer.alloc(chunk.length)
@@ -47,7 +49,8 @@ export function searchMemory(pid: number, needles: readonly Needle[]): SearchRes
         // Stacks and heaps are mostly pages never touched.
         if (chunk.subarray(0, length).equals(zeros.subarray(0, length))) continue
         const where = `process ${pid}, ${region.name} at 0x${at.toString(16)}`
-        result.findings.push(...find(chunk.subarray(0, length), needles, where))
+        const found = finder.find(chunk.subarray(0, length))
+        result.findings.push(...found.map((what) => ({ where, what })))
       }
     }
   } finally {
@@ -92,8 +95,36 @@ function readAt(memory: number, into: Buffer, at: number, length: number): numbe
   }
 }
 
-function find(haystack: Buffer, needles: readonly Needle[], where: string): Finding[] {
-  return needles
-    .filter(({ bytes }) => haystack.includes(bytes))
-    .map(({ name }) => ({ where, what: name }))
+/** Finds any of many needles in one pass: by their first two bytes, then in full. */
+class NeedleFinder {
+  readonly longest: number
+  /** Non-zero where a needle begins with the two bytes that the index is made of. */
+  readonly #starts = new Uint8Array(0x1_0000)
+  readonly #byStart = new Map<number, Needle[]>()
+
+  constructor(needles: readonly Needle[]) {
+    this.longest = Math.max(...needles.map(({ bytes }) => bytes.length))
+    for (const needle of needles) {
+      const start = needle.bytes.readUInt16BE(0)
+      this.#starts[start] = 1
+      this.#byStart.set(start, [...(this.#byStart.get(start) ?? []), needle])
+    }
+  }
+
+  /** Names of the needles that are there, each once. */
+  find(haystack: Buffer): string[] {
+    const found = new Set<string>()
+    const starts = this.#starts
+    let start = haystack[0] ?? 0
+    for (let at = 1; at < haystack.length; at++) {
+      start = ((start << 8) | (haystack[at] ?? 0)) & 0xffff
+      if (starts[start] === 0) continue
+      for (const { name, bytes } of this.#byStart.get(start) ?? []) {
+        if (haystack.subarray(at - 1, at - 1 + bytes.length).equals(bytes)) {
+          found.add(name)
+        }
+      }
+    }
+    return [...found]
+  }
 }

@@ -67,8 +67,16 @@ export class Testbed {
     this.authority = authority
   }
 
-  /** Brings the local AWS up. */
+  /**
+   * Brings the local AWS up.
+   *
+   * @throws CodedError `not-root`: Apache gives up root's rights, files get the server's group, and
+   *   the memory of processes is searched.
+   */
   static async up({ record = false }: TestbedOptions = {}): Promise<Testbed> {
+    if (process.getuid?.() !== 0) {
+      throw new CodedError("not-root", "the demo and the end-to-end tests run as root: use sudo")
+    }
     const dir = await mkdtemp(join(tmpdir(), "tlskeep-"))
     // Apache's children, which are not root, read certificates and sockets below.
     await chmod(dir, 0o755)
