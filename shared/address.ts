@@ -13,7 +13,7 @@ export type Address =
 export type AddressErrorCode = "malformed-address"
 
 /** Longest path of a Unix socket: sizeof(sockaddr_un.sun_path) - 1 on Linux, unix(7). */
-const MAX_SOCKET_PATH_BYTES = 107
+export const MAX_SOCKET_PATH_BYTES = 107
 /** 0xffffffff is VMADDR_CID_ANY and VMADDR_PORT_ANY, vsock(7): no peer has it. */
 const MAX_U32_BUT_ANY = 0xfffffffe
 

@@ -5,7 +5,8 @@
 import { connect } from "node:net"
 import { z } from "zod"
 import { CodedError } from "../shared/errors.js"
-import { PARENT_CID, vsockPath } from "./paths.js"
+import { PARENT_CID } from "../shared/protocol/limits.js"
+import { vsockPath } from "./paths.js"
 
 export const BOOT_VARIABLE = "TLSKEEP_SIM_BOOT"
 /** The byte that the enclave's init sends and reads back. */

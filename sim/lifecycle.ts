@@ -4,8 +4,8 @@
  */
 import { chmodSync, readFileSync, rmSync } from "node:fs"
 import type { Server } from "node:net"
+import { MAX_SOCKET_PATH_BYTES } from "../shared/address.js"
 import { systemErrorCode } from "../shared/errors.js"
-import { MAX_SOCKET_PATH_BYTES } from "./paths.js"
 
 /** A process that can be told from a later one with the same id. */
 export interface ProcessIdentity {

@@ -16,15 +16,6 @@ export const ADMIN_ARN = `arn:aws:iam::${ACCOUNT_ID}:user/admin`
 export const KMS_HOST = `kms.${REGION}.amazonaws.com`
 export const S3_HOST = `s3.${REGION}.amazonaws.com`
 
-/** The parent's CID, as on every Nitro host. */
-export const PARENT_CID = 3
-export const SIGNING_PORT = 9999
-export const CONTROL_PORT = 10_000
-export const KMS_PROXY_PORT = 8000
-
-/** Bytes that fit `sun_path` with its final NUL, unix(7). */
-export const MAX_SOCKET_PATH_BYTES = 107
-
 /** Absolute paths of one simulator directory; nothing is created by asking. */
 export interface SimPaths {
   dir: string

@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url"
 import type { Logger } from "pino"
 import { stringify } from "yaml"
 import { CodedError } from "../shared/errors.js"
+import { KMS_RELAY_PORT } from "../shared/protocol/limits.js"
 import { ensureCa } from "./ca.js"
 import { readIfThere, writeFileInOneStep } from "./files.js"
 import { ensurePrincipals } from "./iam/principals.js"
@@ -19,7 +20,7 @@ import { listenAtSocket } from "./lifecycle.js"
 import { terminateEnclaves } from "./nitro/commands.js"
 import { isRecording } from "./nitro/recording.js"
 import { createNitroPki, ROOT_FINGERPRINT_FILE } from "./nsm/index.js"
-import { KMS_HOST, KMS_PROXY_PORT, type SimPaths } from "./paths.js"
+import { KMS_HOST, type SimPaths } from "./paths.js"
 import type { ReadyMessage } from "./services.js"
 
 const START_TIMEOUT_MS = 20_000
@@ -73,7 +74,7 @@ export async function startSimulator(
       )
     // The proxy finds the KMS by this file, so it is written before and after.
     writeSimInfo(paths, describe())
-    const proxy = [KMS_PROXY_PORT, KMS_HOST, 443].map(String)
+    const proxy = [KMS_RELAY_PORT, KMS_HOST, 443].map(String)
     await children.start("vsock-proxy", ["-w", String(PROXY_WORKERS), ...proxy])
     const info = describe()
     writeSimInfo(paths, info)

@@ -5,8 +5,9 @@
 import { existsSync } from "node:fs"
 import { connect, createServer, type Server } from "node:net"
 import { join } from "node:path"
+import { CONTROL_PORT, SIGNING_PORT } from "../../shared/protocol/limits.js"
 import { listenAtSocket } from "../lifecycle.js"
-import { CONTROL_PORT, SIGNING_PORT, type SimPaths, vsockPath } from "../paths.js"
+import { type SimPaths, vsockPath } from "../paths.js"
 import { openRecorder, relay } from "../relay.js"
 
 /** Appended to the paths at which a recorded enclave listens. */
