@@ -5,33 +5,44 @@
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto"
 
 export interface PinTiming {
-  /** Wait after the first failure in a row, in ms; each further one doubles it. */
+  /** Wait after the first failure, in ms; each further one doubles it. */
   firstDelayMs: number
   /** Longest wait, in ms. */
   maxDelayMs: number
-  /** Attempts that may wait for their turn; one more is refused as busy. */
+  /** Wrong attempts that may be waiting for their answer; while so many are, none is judged. */
   maxWaiting: number
+  /** Failures are forgotten after so long without another, in ms. */
+  forgetAfterMs: number
 }
 
-/**
- * After the first few, one try a second for each token: a random PIN of 64 bits is out of reach, and
- * a server that logs in rightly while somebody guesses waits less than the module's deadline.
- */
-export const DEFAULT_PIN_TIMING: PinTiming = { firstDelayMs: 50, maxDelayMs: 1_000, maxWaiting: 64 }
+/** After the first few, one guess a second for each token: a random PIN of 64 bits is out of reach. */
+export const DEFAULT_PIN_TIMING: PinTiming = {
+  firstDelayMs: 50,
+  maxDelayMs: 1_000,
+  maxWaiting: 8,
+  forgetAfterMs: 60_000,
+}
 
 export type PinOutcome = "correct" | "incorrect" | "busy"
 
 /**
- * Checks one token's PIN. Attempts are judged one after the other, and a failed one holds up the next:
- * guesses made on many connections at once are no faster than on one.
+ * Checks one token's PIN. Wrong attempts are answered one after the other, each after its wait, and
+ * only a few of them may wait: guesses made on many connections at once are no faster than on one.
+ * A right one is answered at once, unless so many guesses are waiting that none is judged: then it is
+ * told `busy`, which the module tries again until its deadline.
+ *
+ * A right PIN does not wipe the failures out: servers log in all the time, and guessing beside them
+ * would go on at the first delay.
  */
 export class PinGate {
   readonly #key = randomBytes(32)
   readonly #expected: Buffer
   readonly #timing: PinTiming
+  /** Settles when the last wrong attempt has been answered. */
   #turn: Promise<void> = Promise.resolve()
   #waiting = 0
-  #failuresInARow = 0
+  #failures = 0
+  #lastFailureAt = Number.NEGATIVE_INFINITY
 
   constructor(pin: string, timing: PinTiming = DEFAULT_PIN_TIMING) {
     this.#expected = this.#digest(pin)
@@ -43,32 +54,23 @@ export class PinGate {
     return timingSafeEqual(this.#digest(pin), this.#expected)
   }
 
-  /** Judges one attempt, in its turn. */
+  /** Judges one attempt. */
   async check(pin: string): Promise<PinOutcome> {
     if (this.#waiting >= this.#timing.maxWaiting) return "busy"
+    if (this.matches(pin)) return "correct"
+    const delayMs = this.#nextDelayMs()
     this.#waiting++
-    const turn = this.#turn
-    let done: () => void = () => {}
-    this.#turn = new Promise((resolve) => {
-      done = resolve
-    })
-    try {
-      await turn
-      if (this.matches(pin)) {
-        this.#failuresInARow = 0
-        return "correct"
-      }
-      this.#failuresInARow++
-      await new Promise((resolve) => setTimeout(resolve, this.#delayMs()))
-      return "incorrect"
-    } finally {
-      this.#waiting--
-      done()
-    }
+    this.#turn = this.#turn.then(() => new Promise((resolve) => setTimeout(resolve, delayMs)))
+    await this.#turn
+    this.#waiting--
+    return "incorrect"
   }
 
-  #delayMs(): number {
-    const doublings = Math.min(this.#failuresInARow - 1, 20)
+  #nextDelayMs(): number {
+    const now = performance.now()
+    if (now - this.#lastFailureAt > this.#timing.forgetAfterMs) this.#failures = 0
+    this.#lastFailureAt = now
+    const doublings = Math.min(this.#failures++, 20)
     return Math.min(this.#timing.firstDelayMs * 2 ** doublings, this.#timing.maxDelayMs)
   }
 

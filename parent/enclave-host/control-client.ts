@@ -37,6 +37,9 @@ const ANSWER_TIMEOUT_MS: Readonly<Record<ControlOp, number>> = {
   remove: 5_000,
 }
 
+/** Far more tokens than an enclave takes: a description that goes on beyond is broken. */
+const MAX_DESCRIBED_TOKENS = 16_384
+
 export class ControlClient {
   readonly #stream: FramedStream
   readonly #pending = new Map<number, Pending>()
@@ -82,8 +85,20 @@ export class ControlClient {
     }
   }
 
-  describe(): Promise<EnclaveDescription> {
-    return this.#checked(enclaveDescriptionSchema, "describe")
+  /** With all its tokens, which come in pages of one frame each. */
+  async describe(): Promise<EnclaveDescription> {
+    const page = (offset: number): Promise<EnclaveDescription> =>
+      this.#checked(enclaveDescriptionSchema, "describe", { offset })
+    let description = await page(0)
+    let last = description
+    while (last.tokens.length > 0) {
+      last = await page(description.tokens.length)
+      // A token more or less since the page before: the offsets are no longer the same.
+      if (last.generation !== description.generation) return this.describe()
+      if (description.tokens.length >= MAX_DESCRIBED_TOKENS) throw endless()
+      description = { ...description, tokens: [...description.tokens, ...last.tokens] }
+    }
+    return description
   }
 
   /** @throws AgentError with the enclave's code */
@@ -153,6 +168,12 @@ export class ControlClient {
     this.#pending.delete(id)
     return pending
   }
+}
+
+function endless(): AgentError {
+  return new AgentError("control-protocol", "the enclave's description has no end", {
+    advice: "Run an enclave image of this agent's version.",
+  })
 }
 
 function unreachable(): AgentError {

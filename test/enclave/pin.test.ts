@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
 import { DEFAULT_PIN_TIMING, PinGate, type PinOutcome } from "../../enclave/token/pin.js"
 
-const TIMING = { firstDelayMs: 50, maxDelayMs: 1_000, maxWaiting: 4 }
+const TIMING = { firstDelayMs: 50, maxDelayMs: 1_000, maxWaiting: 4, forgetAfterMs: 60_000 }
 
 beforeEach(() => vi.useFakeTimers())
 afterEach(() => vi.useRealTimers())
@@ -50,10 +50,19 @@ describe("an attempt", () => {
     expect(delays).toEqual([50, 100, 200, 400, 800, 1000, 1000, 1000])
   })
 
-  it("that is right ends the row of wrong ones", async () => {
+  it("that is right does not make the next guess cheaper", async () => {
     const gate = new PinGate("1234", TIMING)
     for (let i = 0; i < 4; i++) await timed(gate.check("no"))
     expect(await timed(gate.check("1234"))).toEqual(["correct", 0])
+    expect((await timed(gate.check("no")))[1]).toBe(800)
+  })
+
+  it("after a quiet time costs the first delay again", async () => {
+    const gate = new PinGate("1234", TIMING)
+    for (let i = 0; i < 4; i++) await timed(gate.check("no"))
+    await vi.advanceTimersByTimeAsync(TIMING.forgetAfterMs - 1_000)
+    expect((await timed(gate.check("no")))[1]).toBe(800)
+    await vi.advanceTimersByTimeAsync(TIMING.forgetAfterMs + 1)
     expect((await timed(gate.check("no")))[1]).toBe(50)
   })
 
@@ -69,7 +78,7 @@ describe("an attempt", () => {
 })
 
 describe("attempts made at once", () => {
-  it("are judged one after the other", async () => {
+  it("are answered one after the other if wrong, at once if right", async () => {
     const gate = new PinGate("1234", TIMING)
     const order: [string, number][] = []
     const start = Date.now()
@@ -79,10 +88,10 @@ describe("attempts made at once", () => {
     await vi.advanceTimersByTimeAsync(10_000)
     await Promise.all(attempts)
     expect(order).toEqual([
+      ["1234 correct", 0],
       ["a incorrect", 50],
       ["b incorrect", 150],
-      ["1234 correct", 150],
-      ["c incorrect", 200],
+      ["c incorrect", 350],
     ])
   })
 

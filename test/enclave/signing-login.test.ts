@@ -53,7 +53,9 @@ describe("login", () => {
   })
 
   it("is busy while too many others wait, and the connection stays", async () => {
-    await restart({ pinTiming: { firstDelayMs: 200, maxDelayMs: 200, maxWaiting: 1 } })
+    await restart({
+      pinTiming: { firstDelayMs: 200, maxDelayMs: 200, maxWaiting: 1, forgetAfterMs: 60_000 },
+    })
     const guesser = await greeted()
     const guess = guesser.ask("login", "rsa", "wrong")
     await guesser.ask("generation")

@@ -18,7 +18,7 @@ import { makeKey, type TestKey, tokenContent } from "./keys.js"
 import { recordingLog } from "./log.js"
 
 export const PIN = "correct horse"
-const QUICK: PinTiming = { firstDelayMs: 1, maxDelayMs: 2, maxWaiting: 64 }
+const QUICK: PinTiming = { firstDelayMs: 1, maxDelayMs: 2, maxWaiting: 64, forgetAfterMs: 60_000 }
 
 /** Keys of the tokens `rsa`, `p256` and `p384`. */
 export const rsa = makeKey("RSA-2048")

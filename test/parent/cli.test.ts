@@ -171,9 +171,10 @@ describe("tlskeep agent and status", () => {
     await (await RunDir.open(join(at, "run"))).newControlSecret()
     const signatures = { ECDSA: 40, RSA_PKCS_PSS: 2 }
     const description = enclaveDescription({ tokens: [tokenDescription({ signatures })] })
-    const server = await ControlServer.start(join(at, "16_10000.sock"), (_request, answer) =>
-      answer.result(description),
-    )
+    const server = await ControlServer.start(join(at, "16_10000.sock"), (request, answer) => {
+      const { offset } = request.fields as { offset: number }
+      answer.result(offset === 0 ? description : { ...description, tokens: [] })
+    })
     try {
       const { code, stdout, stderr } = await tlskeep(["status", "--config", config])
       expect([code, stderr]).toEqual([0, ""])

@@ -6,7 +6,7 @@ import { Duplex } from "node:stream"
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest"
 import { ControlClient } from "../../parent/enclave-host/control-client.js"
 import { isCodedError } from "../../shared/errors.js"
-import type { ProvisionRequest } from "../../shared/protocol/control.js"
+import type { ControlRequest, ProvisionRequest } from "../../shared/protocol/control.js"
 import {
   ControlServer,
   enclaveDescription,
@@ -65,7 +65,7 @@ describe("requests", () => {
     const sent = server.requests.map(({ op, fields }) => [op, fields])
     expect(sent).toEqual([
       ["hello", { version: 1, secret: SECRET }],
-      ["describe", {}],
+      ["describe", { offset: 0 }],
       ["provision", REQUEST],
       ["refresh", { label: "www", credentials: CREDENTIALS }],
       ["remove", { label: "www" }],
@@ -99,6 +99,38 @@ describe("requests", () => {
     expect(code).toBe("frame-too-large")
     expect(advice).toContain("chain")
     expect((await client.describe()).debug).toBe(false)
+  })
+})
+
+describe("a description of more tokens than fit a frame", () => {
+  const LABELS = ["a", "b", "c", "d", "e"]
+  const pageOf = (request: ControlRequest, generation: number) => {
+    const { offset } = request.fields as { offset: number }
+    const tokens = LABELS.slice(offset, offset + 2).map((label) => tokenDescription({ label }))
+    return enclaveDescription({ generation, tokens })
+  }
+
+  it("is put together from its pages", async () => {
+    const { client } = await connected((request, answer) => answer.result(pageOf(request, 1)))
+    const { tokens } = await client.describe()
+    expect(tokens.map(({ label }) => label)).toEqual(LABELS)
+  })
+
+  it("that never ends is control-protocol", async () => {
+    const tokens = Array.from({ length: 100 }, () => tokenDescription())
+    const { client } = await connected((_request, answer) =>
+      answer.result(enclaveDescription({ tokens })),
+    )
+    expect((await refusalOf(client.describe())).code).toBe("control-protocol")
+  })
+
+  it("is asked for again when the tokens change meanwhile", async () => {
+    let asked = 0
+    const { client } = await connected((request, answer) => {
+      answer.result(pageOf(request, ++asked === 2 ? 2 : asked > 2 ? 3 : 1))
+    })
+    const { tokens, generation } = await client.describe()
+    expect([tokens.length, generation]).toEqual([LABELS.length, 3])
   })
 })
 
