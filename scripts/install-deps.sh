@@ -33,7 +33,7 @@ require_node() {
   fi
 }
 
-apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 "$@" >/dev/null; }
+apt_get() { DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get -qq -o Dpkg::Use-Pty=0 "$@" >/dev/null; }
 
 # Adds the backports suite beside the bookworm that apt has already, from the same mirror.
 add_backports() {
