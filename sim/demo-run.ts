@@ -29,11 +29,19 @@ export interface RunningDemo {
 /** Says one line to whoever watches. */
 export type Say = (line: string) => void
 
-/** Runs all steps; a step that fails ends it with everything stopped. */
-export async function runDemo(say: Say): Promise<RunningDemo> {
+/**
+ * Runs all steps; a step that fails ends it with everything stopped.
+ *
+ * @param onUp - is handed the testbed as soon as there is something to stop
+ */
+export async function runDemo(
+  say: Say,
+  onUp: (testbed: Testbed) => void = () => {},
+): Promise<RunningDemo> {
   await requireFreePort()
   const step = stepper(say)
   const testbed = await step("local AWS up (KMS, S3, IMDS, vsock-proxy)", () => Testbed.up())
+  onUp(testbed)
   try {
     const web = await testbed.issue("RSA-2048")
     const keyArn = await testbed.kmsKey()

@@ -9,6 +9,7 @@ import { systemErrorCode } from "../shared/errors.js"
 import { DEMO_LABEL, DEMO_PORT, runDemo } from "./demo-run.js"
 import { CHECKOUT } from "./testbed/checkout.js"
 import { demoVariables, shellAssignments } from "./testbed/demo-env.js"
+import type { Testbed } from "./testbed/testbed.js"
 
 const SELF = fileURLToPath(import.meta.url)
 const STOP_COMMAND = `make -C '${CHECKOUT.root}' demo-stop`
@@ -25,13 +26,23 @@ else process.exitCode = await once()
 async function once(): Promise<number> {
   try {
     say(`tlskeep demo: Apache on https://localhost:${DEMO_PORT} with a key held by the enclave`)
-    const { testbed } = await runDemo(say)
+    const { testbed } = await runDemo(say, stopWhenInterrupted)
     await testbed.down()
     say("all of it worked, everything is stopped")
     return 0
   } catch (error) {
     say(describe(error))
     return 1
+  }
+}
+
+/** Apache is a daemon: it would outlive a demo that is interrupted. */
+function stopWhenInterrupted(testbed: Testbed): void {
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => {
+      say("interrupted: stopping everything")
+      void testbed.down().then(() => process.exit(1))
+    })
   }
 }
 

@@ -114,7 +114,8 @@ export class Apache {
   async stop(): Promise<void> {
     const pid = await this.pid()
     if (pid === undefined) return
-    await this.#control("stop")
+    // Not `-k stop`, which wants a configuration that is still whole.
+    process.kill(pid, "SIGTERM")
     for (let tries = 0; tries < 200 && isAlive(pid); tries++) {
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
@@ -138,7 +139,7 @@ export class Apache {
     return readFile(this.errorLog, "utf8").catch(() => "")
   }
 
-  async #control(action: "start" | "stop" | "graceful"): Promise<void> {
+  async #control(action: "start" | "graceful"): Promise<void> {
     await execa("/usr/sbin/apache2", ["-f", this.conf, "-k", action], {
       env: this.env,
       extendEnv: false,

@@ -3,7 +3,6 @@
  * the real program as a process of its own, below one temporary directory.
  */
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
-import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { execa } from "execa"
@@ -19,6 +18,7 @@ import { Apache, type Mpm, type OpensslBinding } from "./apache.js"
 import { BackgroundProcess } from "./background-process.js"
 import { CHECKOUT } from "./checkout.js"
 import { childPids } from "./child-pids.js"
+import { freePort } from "./free-port.js"
 import { type KeyType, WebAuthority, type WebCertificate } from "./web-certificates.js"
 
 export interface TestbedOptions {
@@ -54,6 +54,7 @@ export class Testbed {
   readonly info: SimInfo
   readonly #started: { stop(): Promise<void> }[] = []
   readonly #agents: BackgroundProcess[] = []
+  #down: Promise<void> | undefined
 
   private constructor(
     dir: string,
@@ -279,22 +280,18 @@ export class Testbed {
     }
   }
 
-  /** Stops everything in the reverse order and, unless told otherwise, removes the directory. */
-  async down({ keepFiles = false } = {}): Promise<void> {
+  /**
+   * Stops everything in the reverse order and, unless told otherwise, removes the directory. Once:
+   * further calls wait for the first.
+   */
+  down({ keepFiles = false } = {}): Promise<void> {
+    this.#down ??= this.#stopAll(keepFiles)
+    return this.#down
+  }
+
+  async #stopAll(keepFiles: boolean): Promise<void> {
     for (const started of this.#started.reverse()) await started.stop()
     await this.#simulator.stop()
     if (!keepFiles) await rm(this.dir, { recursive: true, force: true })
   }
-}
-
-/** A port that was free a moment ago. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once("error", reject)
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0))
-    })
-  })
 }

@@ -6,7 +6,7 @@ import { execa } from "execa"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { VERSION } from "../../shared/version.js"
 import { CHECKOUT } from "../../sim/testbed/checkout.js"
-import { freePort } from "../../sim/testbed/testbed.js"
+import { freePort } from "../../sim/testbed/free-port.js"
 
 const DEMO = join(CHECKOUT.root, "dist/sim/demo.js")
 
