@@ -26,7 +26,7 @@ export async function demoVariables(options: DemoTokenOptions): Promise<Record<s
     TLSKEEP_TOKEN_LABEL: label,
     TLSKEEP_PIN_FILE: decodeURIComponent(pinFile),
     TLSKEEP_KEY_URI: path,
-    TLSKEEP_KEY_URI_WITH_PIN: keyUri,
+    TLSKEEP_KEY_URI_WITH_PIN_SOURCE: keyUri,
     TLSKEEP_CERTIFICATE_URI: path.replace("type=private", "type=cert"),
     TLSKEEP_CERTIFICATE_FILE: certificateFile,
     TLSKEEP_CA_FILE: testbed.caFile,
