@@ -339,7 +339,7 @@ describe("tlskeep seal", () => {
   it.each([
     ["P-521", generateKeyPairSync("ec", { namedCurve: "P-521" })],
     ["secp256k1", generateKeyPairSync("ec", { namedCurve: "secp256k1" })],
-    ["Ed25519", generateKeyPairSync("ed25519")],
+    ["Ed448", generateKeyPairSync("ed448")],
     ["RSA-1024", generateKeyPairSync("rsa", { modulusLength: 1_024 })],
     ["RSA-PSS", generateKeyPairSync("rsa-pss", { modulusLength: 2_048 })],
   ])("refuses a key that is not served: %s", async (_name, { privateKey }) => {
@@ -349,7 +349,7 @@ describe("tlskeep seal", () => {
       await seal(await inputs({ ...web, privateKey: pem })),
       "seal-key-unsupported",
     )
-    expect(told).toContain("P-256 or P-384")
+    expect(told).toContain("P-384 or Ed25519")
   })
 
   it("refuses an encrypted key", async () => {
