@@ -1,6 +1,6 @@
 /**
  * The enclave service, put together from its edges. An entry point names the edges: the production
- * one in `main.ts`; another entry point is another image and so another PCR0.
+ * ones in `main.ts` and `main-general.ts`; another entry point is another image and so another PCR0.
  */
 import type { Duplex } from "node:stream"
 import type { Logger } from "pino"

@@ -28,7 +28,7 @@ const ADVICE: Partial<Record<ControlCode, string>> = {
   "certificate-key-mismatch": "Publish a certificate and the private key that belongs to it.",
   "encryption-context-mismatch": "Seal the private key again, with the certificate it serves.",
   "malformed-private-key": "Seal an unencrypted private key in PEM.",
-  "unsupported-key-type": "Use an RSA key of 2048 to 4096 bits, P-256 or P-384.",
+  "unsupported-key-type": "Use an RSA key of 2048 to 4096 bits, P-256, P-384 or Ed25519.",
   "malformed-key-id": "Give the KMS key's full ARN; key and agent must be in one region.",
   "too-many-tokens": "Remove tokens from the configuration.",
 }

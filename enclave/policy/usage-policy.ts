@@ -4,14 +4,13 @@
  */
 import type { SigningKey } from "../../native/addon/index.js"
 import type { CborValue } from "../../shared/cbor.js"
-import type { MechanismName, PssParameter } from "../../shared/protocol/signing.js"
-
-/** A use that the policy admits, ready for the key. */
-export interface AdmittedUse {
-  mechanism: MechanismName
-  data: Uint8Array
-  pss: PssParameter | null
-}
+import type {
+  DecryptMechanismName,
+  HashName,
+  MechanismName,
+  OaepParameter,
+  PssParameter,
+} from "../../shared/protocol/signing.js"
 
 /** What is asked of a key, as it came from the vsock. */
 export interface RequestedUse {
@@ -20,15 +19,40 @@ export interface RequestedUse {
   parameter: CborValue
 }
 
+/** A signature that the policy admits, ready for the key. */
+export interface AdmittedUse {
+  mechanism: MechanismName
+  data: Uint8Array
+  pss: PssParameter | null
+}
+
+/** A decryption that the policy admits, ready for the key. */
+export interface AdmittedDecryption {
+  mechanism: DecryptMechanismName
+  data: Uint8Array
+  oaep: OaepParameter | null
+}
+
 export interface UsagePolicy {
   readonly name: string
-  /** Mechanisms that a key can be used with, as `list` shows them. */
+  /** Mechanisms that a key can sign with, as `list` shows them. */
   mechanismsFor(key: SigningKey): readonly MechanismName[]
+  /** Hash functions whose values a key signs. */
+  hashesFor(key: SigningKey): readonly HashName[]
+  /** Mechanisms that a key can decrypt with. */
+  decryptMechanismsFor(key: SigningKey): readonly DecryptMechanismName[]
   /**
-   * Checks one use of a key.
+   * Checks one signature to be made by a key.
    *
    * @throws SigningRefusal `mechanism-refused`, `mechanism-param-refused`, `data-refused` or
    *   `data-len-range`
    */
   admit(key: SigningKey, use: RequestedUse): AdmittedUse
+  /**
+   * Checks one decryption to be made by a key.
+   *
+   * @throws SigningRefusal `mechanism-refused`, `mechanism-param-refused` or
+   *   `encrypted-data-len-range`
+   */
+  admitDecrypt(key: SigningKey, use: RequestedUse): AdmittedDecryption
 }

@@ -1,6 +1,8 @@
 /** One connection of the signing service: hello, logins, and the requests in flight. */
+import { randomBytes } from "node:crypto"
 import type { Duplex } from "node:stream"
 import type { Logger } from "pino"
+import { isAddonError, type SigningKey } from "../../native/addon/index.js"
 import { type CborValue, cborInteger } from "../../shared/cbor.js"
 import { isCodedError } from "../../shared/errors.js"
 import { FramedStream } from "../../shared/framed-stream.js"
@@ -30,7 +32,7 @@ export interface SigningDeps {
   log: Logger
 }
 
-type SignRequest = Extract<SigningRequest, { op: "sign" }>
+type KeyRequest = Extract<SigningRequest, { op: "sign" | "decrypt" }>
 type LoginRequest = Extract<SigningRequest, { op: "login" }>
 
 export class SigningConnection {
@@ -93,10 +95,14 @@ export class SigningConnection {
     if (!this.#helloed) throw helloRequired()
     switch (request.op) {
       case "sign":
-        this.#sign(request)
+      case "decrypt":
+        this.#useKey(request)
         break
       case "login":
         this.#login(request)
+        break
+      case "random":
+        this.#answer(request.id, randomBytes(request.length))
         break
       case "list":
         this.#answer(request.id, listPage(store, policy, request.offset))
@@ -107,31 +113,51 @@ export class SigningConnection {
     }
   }
 
-  #sign(request: SignRequest): void {
+  #useKey(request: KeyRequest): void {
     const { token, held } = this.#authorize(request.fingerprint)
-    const { key } = held
-    const use = this.#admit(token, held, request)
-    const count = (): void => {
-      token.signatures.set(use.mechanism, (token.signatures.get(use.mechanism) ?? 0) + 1)
+    try {
+      if (request.op === "sign") this.#sign(token, held.key, request)
+      else this.#decrypt(token, held.key, request)
+    } catch (error) {
+      if (refusalCode(error) !== undefined) token.refusals++
+      throw error
     }
+  }
+
+  #sign(token: Token, key: SigningKey, request: KeyRequest): void {
+    const use = this.#deps.policy.admit(key, request)
     if (use.mechanism === "ECDSA") {
       // Some 25 µs: less than a trip to the thread pool and back.
       const signature = key.signSync(use.mechanism, use.data, use.pss)
-      count()
+      count(token.signatures, use.mechanism)
       this.#answer(request.id, signature)
       return
     }
     key.sign(use.mechanism, use.data, use.pss, (error, signature) => {
-      if (error === null) {
-        count()
-        this.#answer(request.id, signature)
-      } else {
-        this.#fail(request.id, error)
-      }
-      this.#finish()
+      if (error === null) count(token.signatures, use.mechanism)
+      this.#finishKeyUse(request.id, token, error, signature)
     })
     // Behind the call, which throws where it will not call back.
     this.#begin()
+  }
+
+  #decrypt(token: Token, key: SigningKey, request: KeyRequest): void {
+    const use = this.#deps.policy.admitDecrypt(key, request)
+    key.decrypt(use.mechanism, use.data, use.oaep, (error, plaintext) => {
+      if (error === null) count(token.decryptions, use.mechanism)
+      this.#finishKeyUse(request.id, token, error, plaintext)
+    })
+    this.#begin()
+  }
+
+  #finishKeyUse(id: number, token: Token, error: Error | null, result: Uint8Array): void {
+    if (error === null) {
+      this.#answer(id, result)
+    } else {
+      if (refusalCode(error) !== undefined) token.refusals++
+      this.#fail(id, error)
+    }
+    this.#finish()
   }
 
   /** The holder of a key that this connection has proven a PIN for. */
@@ -141,15 +167,6 @@ export class SigningConnection {
     const holder = holders.find(({ token }) => this.#logins.has(token.pin))
     if (holder === undefined) throw new SigningRefusal("login-required", "no login to the token")
     return holder
-  }
-
-  #admit(token: Token, held: HeldKey, request: SignRequest): ReturnType<UsagePolicy["admit"]> {
-    try {
-      return this.#deps.policy.admit(held.key, request)
-    } catch (error) {
-      token.refusals++
-      throw error
-    }
   }
 
   #login({ id, label, pin }: LoginRequest): void {
@@ -193,9 +210,10 @@ export class SigningConnection {
 
   /** Answers a failure: a refusal by its code, anything unforeseen as `internal`. */
   #fail(id: number, error: unknown): void {
-    if (error instanceof SigningRefusal) {
-      this.#deps.log.debug({ code: error.code }, "signing request refused")
-      this.#refuse(id, error.code)
+    const code = refusalCode(error)
+    if (code !== undefined) {
+      this.#deps.log.debug({ code }, "signing request refused")
+      this.#refuse(id, code)
     } else if (isCodedError(error, "malformed-cbor")) {
       this.#refuse(id, "malformed-request")
     } else {
@@ -203,6 +221,22 @@ export class SigningConnection {
       this.#refuse(id, "internal")
     }
   }
+}
+
+/** What only the key can tell of a request: where its data stands to the modulus, a padding. */
+const KEY_REFUSALS: ReadonlyMap<string, SigningErrorCode> = new Map([
+  ["data-invalid", "data-refused"],
+  ["encrypted-data-invalid", "encrypted-data-invalid"],
+])
+
+/** The status of a refusal, by the protocol, the policy or the key; undefined for a failure. */
+function refusalCode(error: unknown): SigningErrorCode | undefined {
+  if (error instanceof SigningRefusal) return error.code
+  return isAddonError(error) ? KEY_REFUSALS.get(error.code) : undefined
+}
+
+function count(counters: Map<string, number>, mechanism: string): void {
+  counters.set(mechanism, (counters.get(mechanism) ?? 0) + 1)
 }
 
 function helloRequired(): SigningRefusal {

@@ -30,6 +30,8 @@ function listedToken(token: Token, policy: UsagePolicy): CborValue {
     certificates: token.certificates,
     publicKey: key.publicKey,
     mechanisms: policy.mechanismsFor(key),
+    hashes: policy.hashesFor(key),
+    decryptMechanisms: policy.decryptMechanismsFor(key),
     expires: Math.floor(token.expiresAt / 1_000),
   })
 }

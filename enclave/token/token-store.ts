@@ -120,6 +120,7 @@ export class TokenStore {
       attestedAt: 0,
       expiresAt: 0,
       signatures: new Map(),
+      decryptions: new Map(),
       refusals: 0,
     }
     this.#tokens.set(token.label, token)

@@ -43,7 +43,9 @@ export interface Token {
   /** ms since the epoch. */
   attestedAt: number
   expiresAt: number
+  /** Made so far, by mechanism. */
   signatures: Map<string, number>
+  decryptions: Map<string, number>
   refusals: number
 }
 
@@ -54,12 +56,13 @@ export function describeToken(token: Token): TokenDescription {
     label: token.label,
     fingerprint: fingerprint.toString("hex"),
     certificateFingerprint: fingerprintOf(token.certificates[0] ?? Buffer.alloc(0)).toString("hex"),
-    keyType: key.keyType === "RSA" ? `RSA-${key.bits}` : (key.curve ?? `EC-${key.bits}`),
+    keyType: key.keyType === "RSA" ? `RSA-${key.bits}` : (key.curve ?? key.keyType),
     keyId: token.keyId,
     attestedAt: token.attestedAt,
     expiresAt: token.expiresAt,
     retiringKeys: token.retiring.length,
     signatures: Object.fromEntries(token.signatures),
+    decryptions: Object.fromEntries(token.decryptions),
     refusals: token.refusals,
   }
 }

@@ -10,7 +10,7 @@ import { AddonError } from "./addon-error.js"
 
 /** A private key; the numbers stand for the names in signing-key.ts. */
 export interface NativeSigningKey {
-  readonly keyType: "RSA" | "EC"
+  readonly keyType: "RSA" | "EC" | "Ed25519"
   readonly bits: number
   readonly publicKey: Uint8Array
   signSync(mechanism: number, data: Uint8Array, hash: number, saltLength: number): Uint8Array
@@ -20,6 +20,14 @@ export interface NativeSigningKey {
     hash: number,
     saltLength: number,
     callback: (error: AddonError | null, signature: Uint8Array) => void,
+  ): void
+  decrypt(
+    mechanism: number,
+    data: Uint8Array,
+    hash: number,
+    mgfHash: number,
+    label: Uint8Array,
+    callback: (error: AddonError | null, plaintext: Uint8Array) => void,
   ): void
   destroy(): void
 }

@@ -8,9 +8,12 @@ export {
   openNsmDevice,
 } from "./nsm-device.js"
 export {
+  type DecryptCallback,
+  type DecryptionMechanism,
+  type KeyHash,
+  type OaepParameters,
   type PssParameters,
   type SignCallback,
-  type SigningHash,
   SigningKey,
   type SigningKeyErrorCode,
   type SigningMechanism,

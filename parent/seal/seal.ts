@@ -89,9 +89,9 @@ function readPrivateKey(pem: Buffer): CryptoKey {
   const { modulusLength = 0, namedCurve = "" } = key.asymmetricKeyDetails ?? {}
   const rsa = key.asymmetricKeyType === "rsa" && modulusLength >= 2_048 && modulusLength <= 4_096
   const ec = key.asymmetricKeyType === "ec" && CURVES.has(namedCurve)
-  if (rsa || ec) return key
+  if (rsa || ec || key.asymmetricKeyType === "ed25519") return key
   throw new AgentError("seal-key-unsupported", "the private key is of a type that is not served", {
-    advice: "Use an RSA key of 2048 to 4096 bits, P-256 or P-384.",
+    advice: "Use an RSA key of 2048 to 4096 bits, P-256, P-384 or Ed25519.",
   })
 }
 

@@ -14,7 +14,7 @@ export const CONTROL_CODES = {
   "malformed-certificate": "the certificate or its chain cannot be read",
   "malformed-key-id": "the KMS key must be given by its ARN, in the region of the request",
   "malformed-private-key": "what KMS decrypted is not a private key in PEM",
-  "unsupported-key-type": "the private key is not RSA (2048 to 4096 bits), P-256 or P-384",
+  "unsupported-key-type": "the private key is not RSA (2048 to 4096 bits), P-256, P-384 or Ed25519",
   "certificate-key-mismatch": "the private key does not belong to the certificate",
   "encryption-context-mismatch": "the encryption context names another certificate's public key",
   "attestation-failed": "the Nitro Secure Module gave no attestation document",

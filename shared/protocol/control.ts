@@ -89,6 +89,8 @@ export const tokenDescriptionSchema = z.object({
   retiringKeys: z.number().int(),
   /** Signatures made, by mechanism. */
   signatures: z.record(z.string(), z.number().int()),
+  /** Decryptions made, by mechanism; none under the policy `tls-server`. */
+  decryptions: z.record(z.string(), z.number().int()).optional(),
   refusals: z.number().int(),
 })
 export type TokenDescription = z.infer<typeof tokenDescriptionSchema>

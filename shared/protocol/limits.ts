@@ -27,3 +27,7 @@ export const MAX_ENCRYPTED_KEY_BYTES = 6_144
 /** SHA-256 of a DER SubjectPublicKeyInfo. */
 export const FINGERPRINT_BYTES = 32
 export const CONTROL_SECRET_BYTES = 32
+/** Message of EDDSA, which is signed whole: a frame has room for it and what stands around it. */
+export const MAX_EDDSA_BYTES = 60_000
+/** Bytes that one `random` gives. */
+export const MAX_RANDOM_BYTES = 1_024

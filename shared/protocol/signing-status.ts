@@ -20,6 +20,8 @@ export const SIGNING_STATUS = {
   "data-len-range": 13,
   busy: 14,
   internal: 15,
+  "encrypted-data-invalid": 16,
+  "encrypted-data-len-range": 17,
 } as const
 
 export type SigningStatusName = keyof typeof SIGNING_STATUS

@@ -4,14 +4,25 @@
  */
 import { type CborValue, cborInteger, decodeCbor, encodeCbor } from "../cbor.js"
 import { CodedError } from "../errors.js"
-import { FINGERPRINT_BYTES } from "./limits.js"
+import { FINGERPRINT_BYTES, MAX_RANDOM_BYTES } from "./limits.js"
 import { SIGNING_STATUS, type SigningErrorCode } from "./signing-status.js"
 
-export const MECHANISMS = ["RSA_PKCS", "RSA_PKCS_PSS", "ECDSA"] as const
+/** Mechanisms of `sign`; the usage policy says which of them a key has. */
+export const MECHANISMS = ["RSA_PKCS", "RSA_PKCS_PSS", "ECDSA", "EDDSA", "RSA_X_509"] as const
 export type MechanismName = (typeof MECHANISMS)[number]
 
+/** Mechanisms of `decrypt`, likewise. */
+export const DECRYPT_MECHANISMS = ["RSA_PKCS", "RSA_PKCS_OAEP", "RSA_X_509"] as const
+export type DecryptMechanismName = (typeof DECRYPT_MECHANISMS)[number]
+
 /** Hash functions of the protocol, with the length of their values in bytes. */
-export const HASH_BYTES = { "SHA-256": 32, "SHA-384": 48, "SHA-512": 64 } as const
+export const HASH_BYTES = {
+  "SHA-1": 20,
+  "SHA-224": 28,
+  "SHA-256": 32,
+  "SHA-384": 48,
+  "SHA-512": 64,
+} as const
 export type HashName = keyof typeof HASH_BYTES
 
 /** Parameter of RSA_PKCS_PSS; `hash` serves the message and MGF1, `saltLength` is in bytes. */
@@ -20,19 +31,29 @@ export interface PssParameter {
   saltLength: number
 }
 
+/** Parameter of RSA_PKCS_OAEP; `mgfHash` serves MGF1, `label` is L of RFC 8017, 7.1. */
+export interface OaepParameter {
+  hash: HashName
+  mgfHash: HashName
+  label: Uint8Array
+}
+
+/** A use of a private key, as it is asked for. */
+interface KeyUse {
+  /** SHA-256 of the key's DER SubjectPublicKeyInfo. */
+  fingerprint: Uint8Array
+  mechanism: string
+  data: Uint8Array
+  parameter: CborValue
+}
+
 export type SigningRequest = { id: number } & (
   | { op: "hello"; version: number }
   | { op: "generation" }
   | { op: "list"; offset: number }
   | { op: "login"; label: string; pin: string }
-  | {
-      op: "sign"
-      /** SHA-256 of the key's DER SubjectPublicKeyInfo. */
-      fingerprint: Uint8Array
-      mechanism: string
-      data: Uint8Array
-      parameter: CborValue
-    }
+  | { op: "random"; length: number }
+  | ({ op: "sign" | "decrypt" } & KeyUse)
 )
 
 /** A token as `list` shows it; see PROTOCOL.md. */
@@ -43,6 +64,9 @@ export interface ListedToken {
   /** DER SubjectPublicKeyInfo of the leaf. */
   publicKey: Uint8Array
   mechanisms: readonly MechanismName[]
+  /** Hash functions whose values, or DigestInfos, `sign` accepts for this key. */
+  hashes: readonly HashName[]
+  decryptMechanisms: readonly DecryptMechanismName[]
   /** Seconds since the epoch. */
   expires: number
 }
@@ -76,7 +100,8 @@ export function decodeSigningRequest(payload: Uint8Array): SigningRequest {
     if (fields.length !== count) throw malformed(`${String(op)} takes ${count} fields`)
   }
   switch (op) {
-    case "sign": {
+    case "sign":
+    case "decrypt": {
       expectFields(4)
       const [fingerprint, mechanism, data, parameter = null] = fields
       if (!(fingerprint instanceof Uint8Array) || fingerprint.length !== FINGERPRINT_BYTES) {
@@ -99,6 +124,14 @@ export function decodeSigningRequest(payload: Uint8Array): SigningRequest {
       const [offset] = fields
       if (!isUnsigned(offset, 0xffff_ffff)) throw malformed("offset must be an unsigned integer")
       return { id, op, offset }
+    }
+    case "random": {
+      expectFields(1)
+      const [length] = fields
+      if (!isUnsigned(length, MAX_RANDOM_BYTES) || length === 0) {
+        throw malformed(`length must be an integer from 1 to ${MAX_RANDOM_BYTES}`)
+      }
+      return { id, op, length }
     }
     case "generation":
       expectFields(0)
@@ -125,9 +158,21 @@ export function decodeSigningRequest(payload: Uint8Array): SigningRequest {
 export function decodePssParameter(parameter: CborValue): PssParameter | undefined {
   if (!Array.isArray(parameter) || parameter.length !== 2) return undefined
   const [hash, saltLength] = parameter as CborValue[]
-  if (typeof hash !== "string" || !Object.hasOwn(HASH_BYTES, hash)) return undefined
-  if (!isUnsigned(saltLength, 0xffff)) return undefined
-  return { hash: hash as HashName, saltLength }
+  if (!isHashName(hash) || !isUnsigned(saltLength, 0xffff)) return undefined
+  return { hash, saltLength }
+}
+
+/**
+ * Reads the parameter of RSA_PKCS_OAEP.
+ *
+ * @returns undefined unless it is `[hash, mgfHash, label]` with hashes of {@link HASH_BYTES} and a
+ *   label of bytes.
+ */
+export function decodeOaepParameter(parameter: CborValue): OaepParameter | undefined {
+  if (!Array.isArray(parameter) || parameter.length !== 3) return undefined
+  const [hash, mgfHash, label] = parameter as CborValue[]
+  if (!isHashName(hash) || !isHashName(mgfHash) || !(label instanceof Uint8Array)) return undefined
+  return { hash, mgfHash, label }
 }
 
 /** The answer to a request that was served. */
@@ -147,10 +192,16 @@ export function encodeListedToken(token: ListedToken): CborValue {
     certificates: token.certificates,
     publicKey: token.publicKey,
     mechanisms: token.mechanisms,
+    hashes: token.hashes,
+    decryptMechanisms: token.decryptMechanisms,
     expires: cborInteger(token.expires),
   }
 }
 
 function isUnsigned(value: CborValue | undefined, max: number): value is number {
   return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= max
+}
+
+function isHashName(value: CborValue | undefined): value is HashName {
+  return typeof value === "string" && Object.hasOwn(HASH_BYTES, value)
 }

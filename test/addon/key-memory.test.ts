@@ -46,8 +46,13 @@ async function step(child: ChildProcess, name: string): Promise<void> {
 
 /** The PEM text, and each secret number as in DER and as libcrypto keeps it: lowest byte first. */
 function secrets(pem: string, key: KeyObject): Record<string, Buffer> {
-  const patterns: Record<string, Buffer> = { pem: Buffer.from(pem.split("\n")[2] as string) }
   const jwk = key.export({ format: "jwk" })
+  if (jwk.crv === "Ed25519") {
+    // One line of PEM, and a seed that libcrypto keeps as DER has it.
+    const seed = Buffer.from(jwk.d as string, "base64url")
+    return { pem: Buffer.from(pem.split("\n")[1] as string), "d in memory": seed.subarray(0, 24) }
+  }
+  const patterns: Record<string, Buffer> = { pem: Buffer.from(pem.split("\n")[2] as string) }
   for (const name of ["d", "p", "q", "dp", "dq"] as const) {
     if (jwk[name] === undefined) continue
     const number = Buffer.from(jwk[name], "base64url")
@@ -63,6 +68,7 @@ describe.each([
   ["RSA", "pkcs1", generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey],
   ["EC", "pkcs8", generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey],
   ["EC", "sec1", generateKeyPairSync("ec", { namedCurve: "P-384" }).privateKey],
+  ["Ed25519", "pkcs8", generateKeyPairSync("ed25519").privateKey],
 ] as const)("an %s key read from %s", (_, type, key) => {
   it("is there once parsed, and gone once destroyed, with all that it passed through", async () => {
     const pem = key.export({ format: "pem", type } as { format: "pem"; type: "pkcs8" }).toString()

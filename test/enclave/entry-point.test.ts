@@ -23,10 +23,22 @@ async function inputsOf(entryPoint: string): Promise<string[]> {
   return Object.keys((metafile as Metafile).inputs)
 }
 
-describe("enclave/main.ts", () => {
+const POLICIES = { "tls-server": "tls-server.ts", general: "general.ts" }
+type Policy = keyof typeof POLICIES
+
+/** The policies that are in a bundle. */
+const policiesIn = (inputs: string[]) =>
+  (Object.keys(POLICIES) as Policy[]).filter((name) =>
+    inputs.includes(`enclave/policy/${POLICIES[name]}`),
+  )
+
+describe.each<[string, Policy]>([
+  ["enclave/main.ts", "tls-server"],
+  ["enclave/main-general.ts", "general"],
+])("%s", (entryPoint, policy) => {
   let inputs: string[]
   beforeAll(async () => {
-    inputs = await inputsOf("enclave/main.ts")
+    inputs = await inputsOf(entryPoint)
   })
   const ours = () => inputs.filter((path) => !path.startsWith("node_modules/"))
 
@@ -35,9 +47,9 @@ describe("enclave/main.ts", () => {
     expect(ours().filter((path) => !/^(shared|enclave|native\/addon)\//.test(path))).toEqual([])
   })
 
-  it("holds Amazon's roots and the policy tls-server", () => {
+  it(`holds Amazon's roots and the policy ${policy}, and no other`, () => {
     expect(inputs).toContain("enclave/kms/amazon-roots.ts")
-    expect(inputs).toContain("enclave/policy/tls-server.ts")
+    expect(policiesIn(inputs)).toEqual([policy])
   })
 
   it("holds nothing that the host or the simulator needs only", () => {
@@ -47,12 +59,16 @@ describe("enclave/main.ts", () => {
   })
 })
 
-describe("sim/enclave-main.ts", () => {
+describe.each<[string, Policy]>([
+  ["sim/enclave-main.ts", "tls-server"],
+  ["sim/enclave-general.ts", "general"],
+])("%s", (entryPoint, policy) => {
   it("is the same service with a simulated NSM, and without Amazon's roots", async () => {
-    const inputs = await inputsOf("sim/enclave-main.ts")
+    const inputs = await inputsOf(entryPoint)
     expect(inputs).toContain("enclave/run.ts")
     expect(inputs).toContain("sim/nsm/nsm.ts")
-    expect(inputs).not.toContain("enclave/main.ts")
+    expect(inputs).not.toContain("enclave/production.ts")
     expect(inputs).not.toContain("enclave/kms/amazon-roots.ts")
+    expect(policiesIn(inputs)).toEqual([policy])
   })
 })

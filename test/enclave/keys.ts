@@ -13,7 +13,7 @@ import type { TokenContent } from "../../enclave/token/token.js"
 import { SigningKey } from "../../native/addon/index.js"
 import { fingerprintOf } from "../../shared/public-key.js"
 
-export type KeyName = "RSA-2048" | "P-256" | "P-384"
+export type KeyName = "RSA-2048" | "P-256" | "P-384" | "Ed25519"
 
 export interface TestKey {
   pem: Buffer
@@ -24,12 +24,13 @@ export interface TestKey {
   fingerprint: Buffer
 }
 
-export function pairOf(name: KeyName | "RSA-1024" | "RSA-2049" | "P-521" | "Ed25519"): {
+export function pairOf(name: KeyName | "RSA-1024" | "RSA-2049" | "P-521" | "Ed448"): {
   publicKey: KeyObject
   privateKey: KeyObject
 } {
   if (name === "Ed25519") return generateKeyPairSync("ed25519")
   if (name === "RSA-2049") return oddRsa()
+  if (name === "Ed448") return generateKeyPairSync("ed448")
   if (name.startsWith("P-")) return generateKeyPairSync("ec", { namedCurve: name })
   return generateKeyPairSync("rsa", { modulusLength: Number(name.slice(4)) })
 }
@@ -78,13 +79,16 @@ export function signingKey(key: TestKey): SigningKey {
   return SigningKey.fromPem(Buffer.from(key.pem))
 }
 
+function algorithmOf({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject) {
+  if (asymmetricKeyType === "rsa") return { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" }
+  if (asymmetricKeyType === "ed25519") return { name: "Ed25519" }
+  const namedCurve = asymmetricKeyDetails?.namedCurve === "secp384r1" ? "P-384" : "P-256"
+  return { name: "ECDSA", namedCurve, hash: "SHA-256" }
+}
+
 /** A self-signed certificate, DER. `padding` bytes make it longer. */
 export async function certify(key: TestKey, padding = 0): Promise<Buffer> {
-  const rsa = key.publicKey.asymmetricKeyType === "rsa"
-  const curve = key.publicKey.asymmetricKeyDetails?.namedCurve === "secp384r1" ? "P-384" : "P-256"
-  const algorithm = rsa
-    ? { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" }
-    : { name: "ECDSA", namedCurve: curve, hash: "SHA-256" }
+  const algorithm = algorithmOf(key.publicKey)
   const pkcs8 = createPrivateKey(key.pem).export({ type: "pkcs8", format: "der" })
   const { subtle } = webcrypto
   const keys = {

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest"
 import { DIGEST_INFO_PREFIX, isDigestInfo } from "../../enclave/policy/digest-info.js"
 import { TLS_SERVER_POLICY } from "../../enclave/policy/tls-server.js"
 import type { RequestedUse } from "../../enclave/policy/usage-policy.js"
-import { HASH_BYTES, type HashName, MECHANISMS } from "../../shared/protocol/signing.js"
+import { DECRYPT_MECHANISMS, type HashName, MECHANISMS } from "../../shared/protocol/signing.js"
 import { codeOf } from "../shared/codes.js"
 import { digestInfo, makeKey, signingKey } from "./keys.js"
 
@@ -13,9 +13,10 @@ const keys = {
   "RSA-2049": signingKey(makeKey("RSA-2049")),
   "P-256": signingKey(makeKey("P-256")),
   "P-384": signingKey(makeKey("P-384")),
+  Ed25519: signingKey(makeKey("Ed25519")),
 }
 type Key = keyof typeof keys
-const HASHES = Object.keys(HASH_BYTES) as HashName[]
+const HASHES = ["SHA-256", "SHA-384", "SHA-512"] as const
 const hashOf = (name: HashName) => createHash(name.replace("-", "")).update("x").digest()
 
 function admission(key: Key, use: Partial<RequestedUse>): string {
@@ -25,7 +26,7 @@ function admission(key: Key, use: Partial<RequestedUse>): string {
 
 describe("isDigestInfo", () => {
   it.each(HASHES)("takes what openssl signs for %s", (hash) => {
-    expect(isDigestInfo(digestInfo(hash, hashOf(hash)))).toBe(true)
+    expect(isDigestInfo(digestInfo(hash, hashOf(hash)), HASHES)).toBe(true)
     expect(DIGEST_INFO_PREFIX[hash]).toHaveLength(19)
   })
 
@@ -72,7 +73,7 @@ describe("isDigestInfo", () => {
       Buffer.concat([Buffer.from("0001", "hex"), Buffer.alloc(202, 0xff), Buffer.of(0), sha256]),
     ],
   ])("refuses %s", (_name, data) => {
-    expect(isDigestInfo(data)).toBe(false)
+    expect(isDigestInfo(data, HASHES)).toBe(false)
   })
 
   it("refuses a change of any prefix byte", () => {
@@ -80,7 +81,7 @@ describe("isDigestInfo", () => {
       for (let at = 0; at < 19; at++) {
         const changed = digestInfo(hash, hashOf(hash))
         changed[at] = (changed[at] ?? 0) ^ 1
-        expect(isDigestInfo(changed), `${hash}, byte ${at}`).toBe(false)
+        expect(isDigestInfo(changed, HASHES), `${hash}, byte ${at}`).toBe(false)
       }
     }
   })
@@ -92,18 +93,34 @@ describe("mechanisms", () => {
     expect(TLS_SERVER_POLICY.mechanismsFor(keys["RSA-2048"])).toEqual(["RSA_PKCS", "RSA_PKCS_PSS"])
     expect(TLS_SERVER_POLICY.mechanismsFor(keys["P-256"])).toEqual(["ECDSA"])
     expect(TLS_SERVER_POLICY.mechanismsFor(keys["P-384"])).toEqual(["ECDSA"])
+    expect(TLS_SERVER_POLICY.mechanismsFor(keys.Ed25519)).toEqual(["EDDSA"])
+  })
+
+  it("hash by SHA-2 from 256 bits on, and decrypt nothing", () => {
+    for (const key of Object.keys(keys) as Key[]) {
+      expect(TLS_SERVER_POLICY.hashesFor(keys[key])).toEqual(key === "Ed25519" ? [] : HASHES)
+      expect(TLS_SERVER_POLICY.decryptMechanismsFor(keys[key])).toEqual([])
+    }
   })
 
   const uses: Record<string, Partial<RequestedUse>> = {
     RSA_PKCS: { data: digestInfo("SHA-256", hashOf("SHA-256")) },
     RSA_PKCS_PSS: { parameter: ["SHA-256", 32] },
     ECDSA: {},
+    EDDSA: {},
+    RSA_X_509: { data: Buffer.alloc(256) },
+  }
+  const kinds: Record<string, string> = {
+    RSA_PKCS: "RSA",
+    RSA_PKCS_PSS: "RSA",
+    ECDSA: "P-",
+    EDDSA: "Ed25519",
   }
   const table = (Object.keys(keys) as Key[]).flatMap((key) =>
     MECHANISMS.map((mechanism): [Key, string, string] => [
       key,
       mechanism,
-      key.startsWith("RSA") === mechanism.startsWith("RSA") ? "no error" : "mechanism-refused",
+      key.startsWith(kinds[mechanism] ?? "none") ? "no error" : "mechanism-refused",
     ]),
   )
   it.each(table)("%s with %s: %s", (key, mechanism, expected) => {
@@ -197,6 +214,42 @@ describe("RSA_PKCS_PSS", () => {
     const info = digestInfo("SHA-256", hashOf("SHA-256"))
     const code = admission("RSA-2048", use({ data: info, parameter: ["SHA-256", 32] }))
     expect(code).toBe("data-len-range")
+  })
+})
+
+describe("EDDSA", () => {
+  it("takes messages of up to 60,000 bytes", () => {
+    for (const [length, code] of [
+      [0, "no error"],
+      [130, "no error"],
+      [60_000, "no error"],
+      [60_001, "data-len-range"],
+    ] as const) {
+      const use = { mechanism: "EDDSA", data: Buffer.alloc(length) }
+      expect(admission("Ed25519", use), `${length}`).toBe(code)
+    }
+  })
+
+  it("takes no parameter: neither Ed25519ph nor a context", () => {
+    for (const parameter of [true, Buffer.alloc(0), [false, Buffer.alloc(1)]]) {
+      const code = admission("Ed25519", { mechanism: "EDDSA", parameter })
+      expect(code).toBe("mechanism-param-refused")
+    }
+  })
+})
+
+describe("decryption", () => {
+  it.each([...DECRYPT_MECHANISMS, "", "ECDH1_DERIVE"])("by %j is refused to every key", (name) => {
+    const oaep = ["SHA-256", "SHA-256", Buffer.alloc(0)]
+    for (const key of Object.values(keys)) {
+      for (const parameter of [null, oaep, "x"]) {
+        for (const length of [0, 256, 257]) {
+          const use = { mechanism: name, data: Buffer.alloc(length), parameter }
+          const code = codeOf(() => TLS_SERVER_POLICY.admitDecrypt(key, use))
+          expect(code).toBe("mechanism-refused")
+        }
+      }
+    }
   })
 })
 

@@ -18,8 +18,9 @@ const HASH = Buffer.alloc(32, 1)
 const ec = makeKey("P-256")
 const rsa = makeKey("RSA-2048")
 const p384 = makeKey("P-384")
+const ed25519 = makeKey("Ed25519")
 const certificates = new Map<TestKey, Buffer>()
-for (const key of [ec, rsa, p384]) certificates.set(key, await certify(key))
+for (const key of [ec, rsa, p384, ed25519]) certificates.set(key, await certify(key))
 
 let now: number
 let store: TokenStore
@@ -72,6 +73,7 @@ describe("provision", () => {
     ["P-256", ec],
     ["RSA-2048", rsa],
     ["P-384", p384],
+    ["Ed25519", ed25519],
   ] as const)(
     "takes a key of %s whose certificate it has, and wipes the PEM",
     async (_name, key) => {
@@ -170,7 +172,7 @@ describe("provision refuses", () => {
     nothingHappened()
   })
 
-  it.each(["RSA-1024", "P-521", "Ed25519"] as const)("a key of %s", async (name) => {
+  it.each(["RSA-1024", "P-521", "Ed448"] as const)("a key of %s", async (name) => {
     kms = async () => ({ pem: makeKey(name).pem })
     expect(await refusal({})).toBe("unsupported-key-type")
     nothingHappened()

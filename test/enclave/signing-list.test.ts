@@ -21,9 +21,15 @@ describe("list", () => {
       certificates: [Buffer.from([0x30, 0])],
       publicKey: p256.spki,
       mechanisms: ["ECDSA"],
+      hashes: ["SHA-256", "SHA-384", "SHA-512"],
+      decryptMechanisms: [],
       expires: Math.floor((token?.expiresAt ?? 0) / 1_000),
     })
-    expect(tokens[2]?.mechanisms).toEqual(["RSA_PKCS", "RSA_PKCS_PSS"])
+    expect(tokens[2]).toMatchObject({
+      mechanisms: ["RSA_PKCS", "RSA_PKCS_PSS"],
+      hashes: ["SHA-256", "SHA-384", "SHA-512"],
+      decryptMechanisms: [],
+    })
   })
 
   it("needs no login and tells no PIN or private key", async () => {

@@ -21,6 +21,9 @@ describe("hello", () => {
     expect(await statusOf(client.ask("list", 0))).toBe("hello-required")
     expect(await statusOf(client.ask("login", "rsa", PIN))).toBe("hello-required")
     expect(await statusOf(sign(client, p256, "ECDSA", hashOf("SHA-256")))).toBe("hello-required")
+    expect(await statusOf(client.ask("random", 32))).toBe("hello-required")
+    const decrypt = client.ask("decrypt", rsa.fingerprint, "RSA_PKCS", Buffer.alloc(256), null)
+    expect(await statusOf(decrypt)).toBe("hello-required")
     expect(await statusOf(client.ask("no such op"))).toBe("hello-required")
     expect(await client.ask("hello", 1)).toEqual([0, 1])
     await stillServes(client)
@@ -71,7 +74,7 @@ describe("hello", () => {
 describe("what is no request", () => {
   it("unknown operations leave the connection as it is", async () => {
     const client = await loggedIn("p256")
-    for (const op of ["decrypt", "SIGN", "", "constructor"]) {
+    for (const op of ["verify", "SIGN", "", "constructor"]) {
       expect(await statusOf(client.ask(op, 1))).toBe("unknown-op")
     }
     await stillServes(client)

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, beforeEach, expect } from "vitest"
 import { TLS_SERVER_POLICY } from "../../enclave/policy/tls-server.js"
+import type { UsagePolicy } from "../../enclave/policy/usage-policy.js"
 import { serve } from "../../enclave/server/serve.js"
 import { SigningConnection } from "../../enclave/server/signing-connection.js"
 import type { PinTiming } from "../../enclave/token/pin.js"
@@ -50,7 +51,7 @@ export interface SigningService {
 }
 
 /** Starts a service before each test of the file and ends it after. */
-export function useSigningService(): SigningService {
+export function useSigningService(policy: UsagePolicy = TLS_SERVER_POLICY): SigningService {
   let dir: string
   let path: string
   let store: TokenStore
@@ -71,8 +72,7 @@ export function useSigningService(): SigningService {
       transport: {},
       maxConnections,
       log,
-      open: (stream, onClosed) =>
-        new SigningConnection(stream, { store, policy: TLS_SERVER_POLICY, log }, onClosed),
+      open: (stream, onClosed) => new SigningConnection(stream, { store, policy, log }, onClosed),
     })
   }
 

@@ -1,6 +1,6 @@
 /** Signatures that node:crypto verifies, and every reason not to make one. */
 
-import { constants } from "node:crypto"
+import { constants, randomBytes, verify } from "node:crypto"
 import { describe, expect, it } from "vitest"
 import type { CborValue } from "../../shared/cbor.js"
 import { HASH_BYTES, type HashName } from "../../shared/protocol/signing.js"
@@ -23,7 +23,7 @@ const service = useSigningService()
 const { greeted, loggedIn, stillServes } = service
 
 describe("signatures that node:crypto verifies", () => {
-  const hashes = Object.keys(HASH_BYTES) as HashName[]
+  const hashes = ["SHA-256", "SHA-384", "SHA-512"] as const
 
   it.each(hashes)("RSA_PKCS over %s", async (hash) => {
     const client = await loggedIn("rsa")
@@ -62,6 +62,21 @@ describe("signatures that node:crypto verifies", () => {
     expect(status).toBe(0)
     expect(signature).toHaveLength(bytes)
     expect(verifiesEcdsa(key.publicKey, hash, signature)).toBe(true)
+  })
+
+  it.each([0, 130, 60_000])("EDDSA over %i bytes", async (length) => {
+    const ed25519 = makeKey("Ed25519")
+    service.store.put(tokenContent("ed25519", ed25519, { pin: PIN }))
+    const client = await loggedIn("ed25519")
+    const message = randomBytes(length)
+    const [status, signature] = await sign(client, ed25519, "EDDSA", message)
+    expect(status).toBe(0)
+    expect(signature).toHaveLength(64)
+    expect(verify(null, message, ed25519.publicKey, signature as Buffer)).toBe(true)
+    const longer = Buffer.alloc(60_001)
+    expect(await statusOf(sign(client, ed25519, "EDDSA", longer))).toBe("data-len-range")
+    expect(await statusOf(sign(client, ed25519, "ECDSA", message))).toBe("mechanism-refused")
+    expect(service.store.get("ed25519")?.signatures).toEqual(new Map([["EDDSA", 1]]))
   })
 
   it("counts them by mechanism", async () => {
@@ -111,13 +126,18 @@ describe("sign", () => {
   const sha1 = digestInfo("SHA-1", Buffer.alloc(20))
   it.each<[SigningStatusName, TestKey, string, Uint8Array, CborValue]>([
     ["mechanism-refused", rsa, "RSA_X_509", Buffer.alloc(256), null],
+    ["mechanism-refused", rsa, "EDDSA", hashOf("SHA-256"), null],
+    ["mechanism-refused", p256, "EDDSA", hashOf("SHA-256"), null],
     ["mechanism-refused", rsa, "ECDSA", hashOf("SHA-256"), null],
     ["mechanism-refused", p256, "RSA_PKCS", digestInfo("SHA-256", hashOf("SHA-256")), null],
     ["mechanism-param-refused", rsa, "RSA_PKCS_PSS", hashOf("SHA-256"), null],
     ["mechanism-param-refused", rsa, "RSA_PKCS_PSS", hashOf("SHA-256"), ["SHA-1", 20]],
+    ["mechanism-param-refused", rsa, "RSA_PKCS_PSS", hashOf("SHA-1"), ["SHA-1", 20]],
+    ["mechanism-param-refused", rsa, "RSA_PKCS_PSS", hashOf("SHA-224"), ["SHA-224", 28]],
     ["mechanism-param-refused", rsa, "RSA_PKCS_PSS", hashOf("SHA-256"), ["SHA-256", 223]],
     ["mechanism-param-refused", p256, "ECDSA", hashOf("SHA-256"), ["SHA-256", 32]],
     ["data-refused", rsa, "RSA_PKCS", sha1, null],
+    ["data-refused", rsa, "RSA_PKCS", digestInfo("SHA-224", Buffer.alloc(28)), null],
     ["data-refused", rsa, "RSA_PKCS", hashOf("SHA-256"), null],
     ["data-len-range", rsa, "RSA_PKCS_PSS", hashOf("SHA-384"), ["SHA-256", 32]],
     ["data-len-range", p256, "ECDSA", Buffer.alloc(31), null],

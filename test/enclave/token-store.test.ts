@@ -64,6 +64,7 @@ describe("a token", () => {
   it("describes itself without anything secret", () => {
     const { token } = put("www", k1, { pin: "super-secret" })
     token.signatures.set("ECDSA", 3)
+    token.decryptions.set("RSA_PKCS_OAEP", 2)
     const description = describeToken(token)
     expect(tokenDescriptionSchema.parse(description)).toEqual(description)
     expect(description).toMatchObject({
@@ -72,11 +73,12 @@ describe("a token", () => {
       keyType: "P-256",
       retiringKeys: 0,
       signatures: { ECDSA: 3 },
+      decryptions: { RSA_PKCS_OAEP: 2 },
     })
     expect(JSON.stringify(description)).not.toContain("super-secret")
   })
 
-  it.each(["RSA-2048", "P-256", "P-384"] as const)("names a key of %s", (name) => {
+  it.each(["RSA-2048", "P-256", "P-384", "Ed25519"] as const)("names a key of %s", (name) => {
     expect(describeToken(put("www", makeKey(name)).token).keyType).toBe(name)
   })
 })

@@ -15,6 +15,7 @@ import { simEnvironment } from "../../sim/info.js"
 import { DEFAULT_KEY_POLICY } from "../../sim/kms/key-store.js"
 import { seedKmsKey, seedS3Bucket, simS3Client } from "../../sim/seed.js"
 import type { WebCertificate } from "../../sim/testbed/web-certificates.js"
+import { certify, makeKey as makeServedKey } from "../enclave/keys.js"
 import { type Outcome, run } from "../sim/process.js"
 import { startTestSimulator, type TestSimulator } from "../sim/simulator.js"
 import { ControlServer, enclaveDescription, PCR0, tokenDescription } from "./control-server.js"
@@ -297,6 +298,19 @@ describe("tlskeep seal", () => {
     },
   )
 
+  it("makes a key object of an Ed25519 key", async () => {
+    const key = makeServedKey("Ed25519")
+    const der = (await certify(key)).toString("base64")
+    const certificate = `-----BEGIN CERTIFICATE-----\n${der}\n-----END CERTIFICATE-----\n`
+    const own = { privateKey: key.pem.toString(), certificate, chain: "" }
+    const from = await inputs({ ...(await makeKey()).web, ...own })
+    expect((await seal(from)).code).toBe(0)
+    const object = parseKeyObject(await readFile(from.output, "utf8"), "object")
+    expect(object.encryptionContext).toEqual({
+      [SPKI_CONTEXT_KEY]: key.fingerprint.toString("hex"),
+    })
+  })
+
   it("takes the chain from a file of its own, in any order", async () => {
     const { web } = await makeKey()
     const from = await inputs(web, web.certificate)
@@ -340,7 +354,7 @@ describe("tlskeep seal", () => {
   it.each([
     ["P-521", generateKeyPairSync("ec", { namedCurve: "P-521" })],
     ["secp256k1", generateKeyPairSync("ec", { namedCurve: "secp256k1" })],
-    ["Ed25519", generateKeyPairSync("ed25519")],
+    ["Ed448", generateKeyPairSync("ed448")],
     ["RSA-1024", generateKeyPairSync("rsa", { modulusLength: 1_024 })],
     ["RSA-PSS", generateKeyPairSync("rsa-pss", { modulusLength: 2_048 })],
   ])("refuses a key that is not served: %s", async (_name, { privateKey }) => {
@@ -350,7 +364,7 @@ describe("tlskeep seal", () => {
       await seal(await inputs({ ...web, privateKey: pem })),
       "seal-key-unsupported",
     )
-    expect(told).toContain("P-256 or P-384")
+    expect(told).toContain("P-384 or Ed25519")
   })
 
   it("refuses an encrypted key", async () => {

@@ -2,6 +2,9 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "vitest"
+import { GENERAL_POLICY } from "../../enclave/policy/general.js"
+import { TLS_SERVER_POLICY } from "../../enclave/policy/tls-server.js"
+import type { SigningKey } from "../../native/addon/index.js"
 import { MAX_CBOR_DEPTH } from "../../shared/cbor.js"
 import { MAX_FRAME_BYTES } from "../../shared/frame.js"
 import { CONTROL_OPS } from "../../shared/protocol/control.js"
@@ -13,15 +16,19 @@ import {
   HELLO_TIMEOUT_MS,
   MAX_CERTIFICATE_BYTES,
   MAX_CHAIN_BYTES,
+  MAX_EDDSA_BYTES,
   MAX_IN_FLIGHT,
   MAX_LABEL_BYTES,
   MAX_LOGIN_FAILURES,
+  MAX_RANDOM_BYTES,
   PROTOCOL_VERSION,
   SIGNING_PORT,
 } from "../../shared/protocol/limits.js"
-import { HASH_BYTES, MECHANISMS } from "../../shared/protocol/signing.js"
+import { DECRYPT_MECHANISMS, HASH_BYTES, MECHANISMS } from "../../shared/protocol/signing.js"
 import { SIGNING_STATUS } from "../../shared/protocol/signing-status.js"
 import { VERSION } from "../../shared/version.js"
+import { makeKey, signingKey } from "../enclave/keys.js"
+import { codeOf } from "./codes.js"
 
 const root = join(import.meta.dirname, "../..")
 const read = (file: string) => readFileSync(join(root, file), "utf8")
@@ -75,24 +82,67 @@ describe("the status table", () => {
   })
 })
 
-describe("the mechanism table", () => {
-  const rows = table("mechanism")
+/** The texts in backquotes, or in double quotes, of a cell. */
+const named = (cell = "") => [...cell.matchAll(/`([A-Z_0-9]+)`/g)].map(([, name]) => name)
+const hashesIn = (cell = "") => [...cell.matchAll(/"(SHA-\d+)"/g)].map(([, hash]) => hash)
 
-  it("is MECHANISMS", () => {
-    expect(rows.map(([name]) => name?.replaceAll("`", ""))).toEqual([...MECHANISMS])
+describe("the mechanism tables", () => {
+  it.each([
+    ["mechanism", MECHANISMS],
+    ["decrypt mechanism", DECRYPT_MECHANISMS],
+  ])("%s", (title, names) => {
+    expect(table(title).map(([name]) => name?.replaceAll("`", ""))).toEqual([...names])
   })
 
-  it("names the hashes of PSS", () => {
-    const [, , , parameter = ""] = rows[1] ?? []
-    const named = [...parameter.matchAll(/"(SHA-\d+)"/g)].map(([, hash]) => hash)
-    expect(named).toEqual(Object.keys(HASH_BYTES))
+  it("name the hashes of PSS", () => {
+    const [, pss = []] = table("mechanism")
+    expect(hashesIn(pss[3])).toEqual(Object.keys(HASH_BYTES))
+  })
+})
+
+describe("the policy table", () => {
+  const keys = (["RSA-2048", "P-256", "Ed25519"] as const).map((name) => signingKey(makeKey(name)))
+  const rows = table("policy")
+
+  it("has every policy, in their images' order", () => {
+    expect(rows.map(([name]) => name)).toEqual(["`tls-server`", "`general`"])
+  })
+
+  it.each([TLS_SERVER_POLICY, GENERAL_POLICY])("$name", (policy) => {
+    const [, signs, hashes, ecdsa = "", decrypts] =
+      rows.find(([name]) => name === `\`${policy.name}\``) ?? []
+    const of = <Name>(list: (key: SigningKey) => readonly Name[]) => new Set(keys.flatMap(list))
+    expect(new Set(named(signs))).toEqual(of(policy.mechanismsFor))
+    expect(new Set(hashesIn(hashes))).toEqual(of(policy.hashesFor))
+    expect(new Set(named(decrypts))).toEqual(of(policy.decryptMechanismsFor))
+    const [min = 0, max = 0] = [...ecdsa.matchAll(/\d+/g)].map(Number)
+    const p256 = keys[1] as SigningKey
+    for (const [bytes, admitted] of [
+      [min - 1, false],
+      [min, true],
+      [max, true],
+      [max + 1, false],
+    ] as const) {
+      const use = { mechanism: "ECDSA", data: Buffer.alloc(bytes), parameter: null }
+      const code = codeOf(() => policy.admit(p256, use))
+      expect(code, `${bytes} bytes`).toBe(admitted ? "no error" : "data-len-range")
+    }
   })
 })
 
 describe("the requests", () => {
   it("of control are CONTROL_OPS", () => {
     const ops = [...page.matchAll(/^\| `\[id, "([a-z]+)"/gm)].map(([, op]) => op)
-    expect(ops).toEqual(["hello", "generation", "list", "login", "sign", ...CONTROL_OPS])
+    expect(ops).toEqual([
+      "hello",
+      "generation",
+      "list",
+      "login",
+      "sign",
+      "random",
+      "decrypt",
+      ...CONTROL_OPS,
+    ])
   })
 })
 
@@ -106,6 +156,8 @@ describe("the limits", () => {
     ["depth", `at most ${MAX_CBOR_DEPTH} levels deep`],
     ["time for hello", `hello within ${HELLO_TIMEOUT_MS / 1000} s`],
     ["login failures", `closed after ${MAX_LOGIN_FAILURES} of them`],
+    ["message of EDDSA", `at most ${MAX_EDDSA_BYTES} bytes`],
+    ["random bytes", `random bytes, 1 to ${MAX_RANDOM_BYTES}`],
     ["fingerprint", `SubjectPublicKeyInfo, ${FINGERPRINT_BYTES} bytes`],
     ["label", `1 to ${MAX_LABEL_BYTES} bytes of UTF-8`],
     ["certificate", `each at most ${MAX_CERTIFICATE_BYTES / 1024} KiB`],

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest"
 import { type CborValue, cborInteger, decodeCbor, encodeCbor } from "../../shared/cbor.js"
 import { CodedError } from "../../shared/errors.js"
 import {
+  decodeOaepParameter,
   decodePssParameter,
   decodeSigningRequest,
   encodeListedToken,
@@ -56,6 +57,19 @@ describe("a request", () => {
       [3, "sign", FINGERPRINT, "", Buffer.alloc(0), ["SHA-256", 32]],
       { id: 3, op: "sign", mechanism: "", data: Buffer.alloc(0), parameter: ["SHA-256", 32] },
     ],
+    [[4, "random", 1], { id: 4, op: "random", length: 1 }],
+    [[4, "random", 1_024], { id: 4, op: "random", length: 1_024 }],
+    [
+      [5, "decrypt", FINGERPRINT, "RSA_PKCS_OAEP", DATA, ["SHA-256", "SHA-1", Buffer.of(7)]],
+      {
+        id: 5,
+        op: "decrypt",
+        fingerprint: FINGERPRINT,
+        mechanism: "RSA_PKCS_OAEP",
+        data: DATA,
+        parameter: ["SHA-256", "SHA-1", Buffer.of(7)],
+      },
+    ],
   ])("%j", (message, request) => {
     expect(decode(message)).toMatchObject(request)
   })
@@ -105,6 +119,18 @@ describe("a malformed request", () => {
     ["login with a PIN of digits", ["login", "www", 1234]],
     ["login with a label that is null", ["login", null, "1234"]],
     ["login with more", ["login", "www", "1234", ""]],
+    ["random without length", ["random"]],
+    ["random of nothing", ["random", 0]],
+    ["random of 1025 bytes", ["random", 1_025]],
+    ["random of -1 bytes", ["random", -1]],
+    ["random of null", ["random", null]],
+    ["random of a text", ["random", "32"]],
+    ["random with more", ["random", 32, 32]],
+    ["decrypt without parameter", ["decrypt", FINGERPRINT, "RSA_PKCS", DATA]],
+    ["decrypt with more", ["decrypt", FINGERPRINT, "RSA_PKCS", DATA, null, null]],
+    ["decrypt by a fingerprint of 31 bytes", ["decrypt", Buffer.alloc(31), "RSA_PKCS", DATA, null]],
+    ["decrypt with a mechanism that is null", ["decrypt", FINGERPRINT, null, DATA, null]],
+    ["decrypt of a text", ["decrypt", FINGERPRINT, "RSA_PKCS", "data", null]],
     ["sign without parameter", ["sign", FINGERPRINT, "ECDSA", DATA]],
     ["sign with more", ["sign", FINGERPRINT, "ECDSA", DATA, null, null]],
     ["sign with a fingerprint of 31 bytes", ["sign", FINGERPRINT.subarray(1), "ECDSA", DATA, null]],
@@ -122,7 +148,7 @@ describe("a malformed request", () => {
     })
   })
 
-  it.each(["", "decrypt", "Sign", "toString", "valueOf", "sign "])("of op %j is unknown", (op) => {
+  it.each(["", "verify", "Sign", "toString", "valueOf", "sign "])("of op %j is unknown", (op) => {
     expect(refusalOf(encodeCbor([77, op, 1, 2]))).toEqual({ code: "unknown-op", requestId: 77 })
   })
 
@@ -145,7 +171,7 @@ describe("decodePssParameter", () => {
     [[]],
     [["SHA-256"]],
     [["SHA-256", 32, 0]],
-    [["SHA-1", 20]],
+    [["SHA-512/256", 32]],
     [["MD5", 16]],
     [["sha256", 32]],
     [["toString", 32]],
@@ -158,6 +184,39 @@ describe("decodePssParameter", () => {
     [{ hash: "SHA-256", saltLength: 32 }],
   ])("reads nothing from %j", (parameter) => {
     expect(decodePssParameter(parameter)).toBeUndefined()
+  })
+})
+
+describe("decodeOaepParameter", () => {
+  const label = Buffer.from("label")
+  it("reads any pair of hashes with any label", () => {
+    for (const hash of Object.keys(HASH_BYTES)) {
+      for (const mgfHash of Object.keys(HASH_BYTES)) {
+        expect(decodeOaepParameter([hash, mgfHash, label])).toEqual({ hash, mgfHash, label })
+      }
+    }
+    const parameter = ["SHA-1", "SHA-1", Buffer.alloc(0)]
+    expect(decodeOaepParameter(parameter)?.label).toHaveLength(0)
+  })
+
+  it.each<[CborValue]>([
+    [null],
+    ["SHA-256"],
+    [[]],
+    [["SHA-256", "SHA-256"]],
+    [["SHA-256", "SHA-256", null]],
+    [["SHA-256", "SHA-256", "label"]],
+    [["SHA-256", "SHA-256", label, 0]],
+    [["SHA-256", null, label]],
+    [[null, "SHA-256", label]],
+    [["MD5", "SHA-256", label]],
+    [["SHA-256", "MD5", label]],
+    [["toString", "SHA-256", label]],
+    [["SHA-256", "constructor", label]],
+    [["sha1", "SHA-256", label]],
+    [{ hash: "SHA-256", mgfHash: "SHA-256", label }],
+  ])("reads nothing from %j", (parameter) => {
+    expect(decodeOaepParameter(parameter)).toBeUndefined()
   })
 })
 
@@ -178,6 +237,8 @@ describe("an answer", () => {
       certificates: [Buffer.from([1])],
       publicKey: Buffer.from([2]),
       mechanisms: ["ECDSA"],
+      hashes: ["SHA-256"],
+      decryptMechanisms: ["RSA_PKCS_OAEP"],
       expires: 5_000_000_000,
     } as const
     expect(decodeCbor(encodeCbor(encodeListedToken(token)))).toEqual(token)
@@ -189,7 +250,7 @@ describe("signingStatusName", () => {
     for (const [name, status] of Object.entries(SIGNING_STATUS)) {
       expect(signingStatusName(status)).toBe(name)
     }
-    for (const status of [-1, 16, 0.5, Number.NaN]) {
+    for (const status of [-1, 18, 0.5, Number.NaN]) {
       expect(signingStatusName(status)).toBeUndefined()
     }
   })

@@ -2,12 +2,14 @@
 #include "private_key.h"
 
 #include <openssl/bio.h>
+#include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
+#include <algorithm>
 #include <climits>
 #include <string_view>
 
@@ -21,6 +23,10 @@ using Pkey = std::unique_ptr<EVP_PKEY, PkeyDeleter>;
 
 // Contexts kept for reuse per key; more are made when more threads sign at once, then dropped.
 constexpr std::size_t kMaxIdleContexts = 8;
+
+// RFC 8032, 5.1.
+constexpr int kEd25519FieldBits = 255;
+constexpr std::size_t kEd25519SignatureBytes = 64;
 
 struct BioDeleter {
   void operator()(BIO* bio) const { BIO_free(bio); }
@@ -68,9 +74,22 @@ void CheckConsistency(EVP_PKEY* key) {
   const PkeyContext context(EVP_PKEY_CTX_new_from_pkey(CryptoLibrary(), key, nullptr));
   if (context == nullptr) throw std::bad_alloc();
   // RSA: p and q prime, n = pq, d, dP, dQ and qInv right. EC: public point = d * G.
+  // Ed25519: both parts are there, the public one always made from the private.
   if (EVP_PKEY_check(context.get()) != 1) {
     throw AddonError("inconsistent-private-key", "the parts of the private key do not match");
   }
+}
+
+std::vector<std::uint8_t> ModulusOf(EVP_PKEY* key, std::size_t size) {
+  BIGNUM* number = nullptr;
+  if (EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &number) != 1) {
+    throw AddonError("internal", "the modulus could not be read");
+  }
+  std::vector<std::uint8_t> bytes(size);
+  const int written = BN_bn2binpad(number, bytes.data(), static_cast<int>(size));
+  BN_free(number);
+  if (written < 0) throw AddonError("internal", "the modulus could not be read");
+  return bytes;
 }
 
 std::vector<std::uint8_t> EncodePublicKey(EVP_PKEY* key) {
@@ -99,6 +118,7 @@ PrivateKey::PrivateKey(Pkey key) : key_(std::move(key)) {
         throw AddonError("unsupported-key-type", "RSA keys must have 2048 to 4096 bits");
       }
       signature_bytes_ = (static_cast<std::size_t>(bits_) + 7) / 8;
+      modulus_ = ModulusOf(key_.get(), signature_bytes_);
       break;
     case EVP_PKEY_EC:
       type_ = KeyType::kEc;
@@ -113,11 +133,20 @@ PrivateKey::PrivateKey(Pkey key) : key_(std::move(key)) {
         throw AddonError("internal", "the public key's encoding could not be set");
       }
       break;
+    case EVP_PKEY_ED25519:
+      type_ = KeyType::kEd25519;
+      bits_ = kEd25519FieldBits;
+      signature_bytes_ = kEd25519SignatureBytes;
+      break;
     default:
-      throw AddonError("unsupported-key-type", "the key must be RSA or EC");
+      throw AddonError("unsupported-key-type", "the key must be RSA, EC or Ed25519");
   }
   CheckConsistency(key_.get());
   public_key_ = EncodePublicKey(key_.get());
+}
+
+bool PrivateKey::IsBelowModulus(std::span<const std::uint8_t> block) const {
+  return std::lexicographical_compare(block.begin(), block.end(), modulus_.begin(), modulus_.end());
 }
 
 PkeyContext PrivateKey::TakeEcdsa() const {

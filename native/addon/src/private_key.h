@@ -20,7 +20,7 @@ struct PkeyContextDeleter {
 };
 using PkeyContext = std::unique_ptr<EVP_PKEY_CTX, PkeyContextDeleter>;
 
-enum class KeyType { kRsa, kEc };
+enum class KeyType { kRsa, kEc, kEd25519 };
 
 // Limits of what is accepted. RSA: what public CAs certify and web servers use.
 inline constexpr int kMinRsaBits = 2048;
@@ -33,17 +33,20 @@ class PrivateKey {
   // Reads the first private key in `pem`: PKCS #8 `PRIVATE KEY`, PKCS #1 `RSA PRIVATE KEY` or
   // SEC 1 `EC PRIVATE KEY`; other blocks before it (`EC PARAMETERS`) are skipped.
   // Throws AddonError: `malformed-private-key`, `encrypted-private-key`, `unsupported-key-type`
-  // (anything but RSA of 2048 to 4096 bits, P-256 and P-384), `inconsistent-private-key` (the
+  // (anything but RSA of 2048 to 4096 bits, P-256, P-384 and Ed25519), `inconsistent-private-key` (the
   // parts do not belong together: such a key can leak itself through its signatures).
   static std::shared_ptr<const PrivateKey> FromPem(std::span<const std::uint8_t> pem);
 
   KeyType type() const { return type_; }
-  // RSA: of the modulus. EC: of the field (256 or 384).
+  // RSA: of the modulus. EC: of the field (256 or 384). Ed25519: of the field (255).
   int bits() const { return bits_; }
-  // RSA: modulus length. EC: twice the order's length (r and s).
+  // RSA: modulus length. EC: twice the order's length (r and s). Ed25519: 64.
   std::size_t signature_bytes() const { return signature_bytes_; }
   // SubjectPublicKeyInfo in DER; EC as a named curve with an uncompressed point.
   const std::vector<std::uint8_t>& public_key() const { return public_key_; }
+
+  // Whether `block`, as long as an RSA key's modulus, is a number below it.
+  bool IsBelowModulus(std::span<const std::uint8_t> block) const;
 
   EVP_PKEY* pkey() const { return key_.get(); }
 
@@ -60,6 +63,7 @@ class PrivateKey {
   int bits_;
   std::size_t signature_bytes_;
   std::vector<std::uint8_t> public_key_;
+  std::vector<std::uint8_t> modulus_;  // of an RSA key, highest byte first
   mutable std::mutex idle_mutex_;
   mutable std::vector<PkeyContext> idle_;
 };

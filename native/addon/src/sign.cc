@@ -1,4 +1,4 @@
-// The three mechanisms, on OpenSSL's EVP interface.
+// The signature mechanisms, on OpenSSL's EVP interface.
 #include "sign.h"
 
 #include <openssl/bn.h>
@@ -14,58 +14,39 @@
 namespace tlskeep {
 namespace {
 
-// Hash values that ECDSA signs: SHA-256 to SHA-512.
-constexpr std::size_t kMinEcdsaData = 32;
+// Hash values that ECDSA signs: SHA-1 to SHA-512.
+constexpr std::size_t kMinEcdsaData = 20;
 constexpr std::size_t kMaxEcdsaData = 64;
 // SEQUENCE { INTEGER r, INTEGER s } for P-384.
 constexpr std::size_t kMaxDerSignature = 104;
+// Block type 1 padding takes at least 11 bytes (RFC 8017, 9.2).
+constexpr std::size_t kMinPkcs1Padding = 11;
+// Longest message of EDDSA: what a frame of the signing protocol has room for.
+constexpr std::size_t kMaxEddsaData = 60'000;
 
 struct EcdsaSigDeleter {
   void operator()(ECDSA_SIG* signature) const { ECDSA_SIG_free(signature); }
 };
+struct DigestContextDeleter {
+  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
+};
+using DigestContext = std::unique_ptr<EVP_MD_CTX, DigestContextDeleter>;
 
 [[noreturn]] void ThrowSignFailed(const char* what) {
   ERR_clear_error();  // the reasons stay here: a caller learns nothing about the key
   throw AddonError("sign-failed", what);
 }
 
-std::size_t HashBytes(Hash hash) {
-  switch (hash) {
-    case Hash::kSha256:
-      return 32;
-    case Hash::kSha384:
-      return 48;
-    case Hash::kSha512:
-      return 64;
-  }
-  throw AddonError("invalid-argument", "unknown hash");
-}
-
-const char* HashName(Hash hash) {
-  switch (hash) {
-    case Hash::kSha256:
-      return "SHA2-256";
-    case Hash::kSha384:
-      return "SHA2-384";
-    case Hash::kSha512:
-      return "SHA2-512";
-  }
-  throw AddonError("invalid-argument", "unknown hash");
-}
-
 void SetPadding(EVP_PKEY_CTX* context, const SignRequest& request) {
-  if (request.mechanism == Mechanism::kRsaPkcs) {
-    // No digest is set: the input is a DigestInfo already.
-    if (EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PADDING) != 1) {
-      ThrowSignFailed("PKCS #1 padding refused");
+  if (request.mechanism != Mechanism::kRsaPkcsPss) {
+    // No digest is set: the input is a DigestInfo already, or a whole block.
+    const bool raw = request.mechanism == Mechanism::kRsaX509;
+    if (EVP_PKEY_CTX_set_rsa_padding(context, raw ? RSA_NO_PADDING : RSA_PKCS1_PADDING) != 1) {
+      ThrowSignFailed("the padding is refused");
     }
     return;
   }
-  struct DigestDeleter {
-    void operator()(EVP_MD* digest) const { EVP_MD_free(digest); }
-  };
-  const std::unique_ptr<EVP_MD, DigestDeleter> digest(
-      EVP_MD_fetch(CryptoLibrary(), HashName(request.hash), nullptr));
+  const Digest digest = FetchDigest(request.hash);
   if (digest == nullptr ||  //
       EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PSS_PADDING) != 1 ||
       EVP_PKEY_CTX_set_signature_md(context, digest.get()) != 1 ||
@@ -84,7 +65,7 @@ Signature SignRsa(const PrivateKey& key, const SignRequest& request) {
   Signature signature;
   signature.size = signature.bytes.size();
   if (EVP_PKEY_sign(signer.get(), signature.bytes.data(), &signature.size, request.data.data(),
-                    request.data_size) != 1 ||
+                    request.data.size()) != 1 ||
       signature.size != key.signature_bytes()) {
     ThrowSignFailed("RSA signing failed");
   }
@@ -95,7 +76,7 @@ Signature SignRsa(const PrivateKey& key, const SignRequest& request) {
   }
   SetPadding(verifier.get(), request);
   if (EVP_PKEY_verify(verifier.get(), signature.bytes.data(), signature.size, request.data.data(),
-                      request.data_size) != 1) {
+                      request.data.size()) != 1) {
     OPENSSL_cleanse(signature.bytes.data(), signature.bytes.size());
     ThrowSignFailed("the RSA signature does not verify");
   }
@@ -106,7 +87,7 @@ Signature SignEcdsa(const PrivateKey& key, const SignRequest& request) {
   PkeyContext context = key.TakeEcdsa();
   unsigned char der[kMaxDerSignature];
   std::size_t der_size = sizeof der;
-  if (EVP_PKEY_sign(context.get(), der, &der_size, request.data.data(), request.data_size) != 1) {
+  if (EVP_PKEY_sign(context.get(), der, &der_size, request.data.data(), request.data.size()) != 1) {
     ThrowSignFailed("ECDSA signing failed");
   }
   key.ReturnEcdsa(std::move(context));
@@ -124,12 +105,47 @@ Signature SignEcdsa(const PrivateKey& key, const SignRequest& request) {
   return signature;
 }
 
+Signature SignEddsa(const PrivateKey& key, const SignRequest& request) {
+  const DigestContext signer(EVP_MD_CTX_new());
+  Signature signature;
+  signature.size = key.signature_bytes();
+  if (signer == nullptr ||
+      EVP_DigestSignInit_ex(signer.get(), nullptr, nullptr, CryptoLibrary(), nullptr, key.pkey(),
+                            nullptr) != 1 ||
+      EVP_DigestSign(signer.get(), signature.bytes.data(), &signature.size, request.data.data(),
+                     request.data.size()) != 1 ||
+      signature.size != key.signature_bytes()) {
+    ThrowSignFailed("EDDSA signing failed");
+  }
+  // The nonce depends on the message alone: a right and a wrong signature of one message give the
+  // private key away.
+  const DigestContext verifier(EVP_MD_CTX_new());
+  if (verifier == nullptr ||
+      EVP_DigestVerifyInit_ex(verifier.get(), nullptr, nullptr, CryptoLibrary(), nullptr,
+                              key.pkey(), nullptr) != 1 ||
+      EVP_DigestVerify(verifier.get(), signature.bytes.data(), signature.size, request.data.data(),
+                       request.data.size()) != 1) {
+    OPENSSL_cleanse(signature.bytes.data(), signature.bytes.size());
+    ThrowSignFailed("the EDDSA signature does not verify");
+  }
+  return signature;
+}
+
+KeyType KeyTypeOf(Mechanism mechanism) {
+  switch (mechanism) {
+    case Mechanism::kEcdsa:
+      return KeyType::kEc;
+    case Mechanism::kEddsa:
+      return KeyType::kEd25519;
+    default:
+      return KeyType::kRsa;
+  }
+}
+
 }  // namespace
 
 void CheckSignRequest(const PrivateKey& key, const SignRequest& request) {
-  const KeyType wanted =
-      request.mechanism == Mechanism::kEcdsa ? KeyType::kEc : KeyType::kRsa;
-  if (key.type() != wanted) {
+  if (key.type() != KeyTypeOf(request.mechanism)) {
     throw AddonError("mechanism-mismatch", "the mechanism is not one of this key's type");
   }
   const auto require = [](bool holds, const char* code, const char* message) {
@@ -137,12 +153,12 @@ void CheckSignRequest(const PrivateKey& key, const SignRequest& request) {
   };
   switch (request.mechanism) {
     case Mechanism::kRsaPkcs:
-      require(request.data_size >= 1 && request.data_size + 11 <= key.signature_bytes(),
+      require(request.data.size() >= 1 && request.data.size() + kMinPkcs1Padding <= key.signature_bytes(),
               "data-len-range", "RSA_PKCS signs 1 byte to 11 bytes less than the modulus");
       break;
     case Mechanism::kRsaPkcsPss: {
       const std::size_t hash_bytes = HashBytes(request.hash);
-      require(request.data_size == hash_bytes, "data-len-range",
+      require(request.data.size() == hash_bytes, "data-len-range",
               "RSA_PKCS_PSS signs one hash value of the hash named");
       // RFC 8017, 9.1.1: the encoded message has one bit less than the modulus.
       const std::size_t encoded_bytes = (static_cast<std::size_t>(key.bits()) - 1 + 7) / 8;
@@ -151,14 +167,32 @@ void CheckSignRequest(const PrivateKey& key, const SignRequest& request) {
       break;
     }
     case Mechanism::kEcdsa:
-      require(request.data_size >= kMinEcdsaData && request.data_size <= kMaxEcdsaData,
-              "data-len-range", "ECDSA signs hash values of 32 to 64 bytes");
+      require(request.data.size() >= kMinEcdsaData && request.data.size() <= kMaxEcdsaData,
+              "data-len-range", "ECDSA signs hash values of 20 to 64 bytes");
+      break;
+    case Mechanism::kEddsa:
+      require(request.data.size() <= kMaxEddsaData, "data-len-range",
+              "EDDSA signs messages of up to 60000 bytes");
+      break;
+    case Mechanism::kRsaX509:
+      require(request.data.size() == key.signature_bytes(), "data-len-range",
+              "RSA_X_509 signs a block as long as the modulus");
+      require(key.IsBelowModulus(request.data), "data-invalid",
+              "RSA_X_509 signs a value below the modulus");
       break;
   }
 }
 
 Signature Sign(const PrivateKey& key, const SignRequest& request) {
-  return key.type() == KeyType::kRsa ? SignRsa(key, request) : SignEcdsa(key, request);
+  switch (key.type()) {
+    case KeyType::kRsa:
+      return SignRsa(key, request);
+    case KeyType::kEc:
+      return SignEcdsa(key, request);
+    case KeyType::kEd25519:
+      return SignEddsa(key, request);
+  }
+  ThrowSignFailed("no such key type");
 }
 
 }  // namespace tlskeep

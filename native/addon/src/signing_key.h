@@ -1,10 +1,12 @@
-// The JavaScript class SigningKey: a private key that signs on the caller's thread or the pool's.
+// The JavaScript class SigningKey: a private key that signs on the caller's thread or the pool's, and
+// decrypts on the pool's.
 #pragma once
 
 #include <napi.h>
 
 #include <memory>
 
+#include "decrypt.h"
 #include "private_key.h"
 #include "sign.h"
 
@@ -25,12 +27,15 @@ class SigningKey : public Napi::ObjectWrap<SigningKey> {
   Napi::Value SignSync(const Napi::CallbackInfo& info);
   // sign(mechanism, data, hash, saltLength, callback(error, signature))
   Napi::Value SignAsync(const Napi::CallbackInfo& info);
+  // decrypt(mechanism, data, hash, mgfHash, label, callback(error, plaintext))
+  Napi::Value DecryptAsync(const Napi::CallbackInfo& info);
   // destroy(): the key goes once the last operation in flight has ended. May be repeated.
   Napi::Value Destroy(const Napi::CallbackInfo& info);
 
-  // Arguments first, then the state. Throws `invalid-argument`, `key-destroyed` and as
-  // CheckSignRequest does.
-  void ReadRequest(const Napi::CallbackInfo& info, SignRequest& request) const;
+  // Arguments first, then the state. The requests' bytes are JavaScript's, valid until it runs again.
+  // Throw `invalid-argument`, `key-destroyed` and as CheckSignRequest and CheckDecryptRequest do.
+  SignRequest ReadSignRequest(const Napi::CallbackInfo& info) const;
+  DecryptRequest ReadDecryptRequest(const Napi::CallbackInfo& info) const;
   const PrivateKey& key() const;
 
   std::shared_ptr<const PrivateKey> key_;

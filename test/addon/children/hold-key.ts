@@ -8,6 +8,7 @@ import { createInterface } from "node:readline"
 import { SigningKey } from "../../../native/addon/index.js"
 
 const path = process.argv[2] ?? ""
+const MECHANISMS = { RSA: "RSA_PKCS", EC: "ECDSA", Ed25519: "EDDSA" } as const
 let key: SigningKey | undefined
 const steps: Record<string, () => void> = {
   load() {
@@ -16,10 +17,8 @@ const steps: Record<string, () => void> = {
     pem.fill(0)
   },
   sign() {
-    const rsa = key?.keyType === "RSA"
-    for (let i = 0; i < 50; i++) {
-      key?.signSync(rsa ? "RSA_PKCS" : "ECDSA", Buffer.alloc(32, i), null)
-    }
+    const mechanism = MECHANISMS[key?.keyType ?? "RSA"]
+    for (let i = 0; i < 50; i++) key?.signSync(mechanism, Buffer.alloc(32, i), null)
   },
   destroy() {
     key?.destroy()

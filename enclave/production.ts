@@ -1,0 +1,37 @@
+/**
+ * Runs the enclave service with production's edges: the real NSM, Amazon's roots, the enclave's
+ * vsock. An entry point adds the usage policy; all of it is measured, the parent can set none of it.
+ */
+import { pino } from "pino"
+import { openNsmDevice, VMADDR_CID_ANY } from "../native/addon/index.js"
+import { vsockTransport } from "../native/addon/vsock-transport.js"
+import {
+  CONTROL_PORT,
+  KMS_RELAY_PORT,
+  PARENT_CID,
+  SIGNING_PORT,
+} from "../shared/protocol/limits.js"
+import { AMAZON_ROOTS } from "./kms/amazon-roots.js"
+import type { UsagePolicy } from "./policy/usage-policy.js"
+import { runEnclave } from "./run.js"
+
+/** Serves until the enclave ends; one that cannot start says why and sets a failing exit code. */
+export async function runInProduction(policy: UsagePolicy): Promise<void> {
+  const log = pino({ name: "tlskeep-enclave" })
+  try {
+    await runEnclave({
+      nsm: openNsmDevice(),
+      policy,
+      kmsRoots: AMAZON_ROOTS,
+      connectKmsRelay: () =>
+        vsockTransport.connect({ cid: PARENT_CID, port: KMS_RELAY_PORT, timeoutMs: 10_000 }),
+      signing: { kind: "vsock", cid: VMADDR_CID_ANY, port: SIGNING_PORT },
+      control: { kind: "vsock", cid: VMADDR_CID_ANY, port: CONTROL_PORT },
+      transport: { vsock: vsockTransport },
+      log,
+    })
+  } catch (error) {
+    log.fatal({ err: error }, "the enclave cannot start")
+    process.exitCode = 1
+  }
+}
