@@ -34,8 +34,9 @@ native-tests: native
 image: dist native ## Bundle the simulator's enclave image
 	@node scripts/bundle-image.mjs simulator
 
-enclave: dist native ## Bundle the production enclave program that Dockerfile.enclave packs
+enclave: dist native ## Bundle the production enclave programs that Dockerfile.enclave packs
 	@node scripts/bundle-image.mjs enclave
+	@node scripts/bundle-image.mjs enclave-general
 
 sim: build ## Bring the local AWS up below SIM_DIR (/tmp/tlskeep-aws) until interrupted
 	@node dist/sim/main.js up --dir $(SIM_DIR)

@@ -40,14 +40,23 @@ function readable(description: EnclaveDescription): string {
     `PCR0     ${pcrs["0"]}`,
   ]
   for (const token of tokens) {
-    const signatures = Object.values(token.signatures).reduce((sum, count) => sum + count, 0)
+    const decryptions = total(token.decryptions ?? {})
+    const uses = [
+      `${total(token.signatures)} signatures`,
+      ...(decryptions === 0 ? [] : [`${decryptions} decryptions`]),
+      `${token.refusals} refusals`,
+    ]
     lines.push(
       "",
-      `token    ${token.label}: ${token.keyType}, ${signatures} signatures, ${token.refusals} refusals`,
+      `token    ${token.label}: ${token.keyType}, ${uses.join(", ")}`,
       `         attested ${iso(token.attestedAt)}, ends ${iso(token.expiresAt)}`,
     )
   }
   return lines.join("\n")
+}
+
+function total(counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((sum, count) => sum + count, 0)
 }
 
 function iso(time: number): string {

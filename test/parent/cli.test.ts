@@ -188,6 +188,22 @@ describe("tlskeep agent and status", () => {
     }
   })
 
+  it("shows decryptions where there are any", async () => {
+    const { at, config } = await statusConfig("decrypting", [RUNNING])
+    await (await RunDir.open(join(at, "run"))).newControlSecret()
+    const tokens = [tokenDescription({ decryptions: { RSA_PKCS_OAEP: 7 } })]
+    const server = await ControlServer.start(join(at, "16_10000.sock"), (request, answer) => {
+      const { offset } = request.fields as { offset: number }
+      answer.result(enclaveDescription({ tokens: tokens.slice(offset) }))
+    })
+    try {
+      const { stdout } = await tlskeep(["status", "--config", config])
+      expect(stdout).toMatch(/www: P-256, 0 signatures, 7 decryptions, 0 refusals/)
+    } finally {
+      await server.stop()
+    }
+  })
+
   it.each([
     ["none runs", "idle", [], "enclave-unreachable", "Start the agent."],
     [
