@@ -26,28 +26,28 @@ export interface HostedToken {
 }
 
 const PINS_AND_CERTIFICATES_GROUP = "www-data"
+const ENCLAVE_NAME = "consumers"
 const LABELS = { "RSA-2048": "rsa", "P-256": "p256", "P-384": "p384" } as const
 
 export class TokenHost {
   readonly testbed: Testbed
   readonly #tokens: Readonly<Partial<Record<KeyType, HostedToken>>>
-  readonly #enclaveName: string
+  readonly #agent: BackgroundProcess
 
   private constructor(
     testbed: Testbed,
     tokens: Partial<Record<KeyType, HostedToken>>,
-    enclaveName: string,
+    agent: BackgroundProcess,
   ) {
     this.testbed = testbed
     this.#tokens = tokens
-    this.#enclaveName = enclaveName
+    this.#agent = agent
   }
 
   /** Brings up the local AWS, an agent and an enclave; returns when every token signs. */
   static async up(keyTypes: readonly KeyType[] = ["RSA-2048", "P-256"]): Promise<TokenHost> {
     const testbed = await Testbed.up()
     try {
-      const enclaveName = "consumers"
       const keyArn = await testbed.kmsKey()
       const made = await Promise.all(
         keyTypes.map(async (keyType) => {
@@ -57,14 +57,14 @@ export class TokenHost {
         }),
       )
       const config = join(testbed.dir, "agent.yaml")
-      await writeFile(config, stringify(agentConfig(testbed, enclaveName, made)))
+      await writeFile(config, stringify(agentConfig(testbed, made)))
       const agent = testbed.startAgent(config)
       const tokens: Partial<Record<KeyType, HostedToken>> = {}
       for (const { keyType, label, web } of made) {
-        await provisioned(agent, label)
+        await said(agent, "web server reloaded", { label })
         tokens[keyType] = await describeToken(testbed, keyType, web.certificate)
       }
-      return new TokenHost(testbed, tokens, enclaveName)
+      return new TokenHost(testbed, tokens, agent)
     } catch (error) {
       await testbed.down()
       throw error
@@ -123,24 +123,34 @@ export class TokenHost {
     return { ...this.env, HOME: home, XDG_CONFIG_HOME: join(home, ".config") }
   }
 
+  /** Ends the enclave; returns when the agent has every token in the one that takes its place. */
+  async replaceEnclave(): Promise<void> {
+    const from = this.#agent.lines.length
+    await this.#terminateEnclave()
+    for (const { label } of this.tokens) {
+      await said(this.#agent, "token provisioned", { label, from })
+    }
+  }
+
   async down(): Promise<void> {
-    await this.testbed.nitroCli("terminate-enclave", "--enclave-name", this.#enclaveName)
+    await this.#agent.stop()
+    await this.#terminateEnclave()
     await this.testbed.down({ keepFiles: process.env.TLSKEEP_KEEP_FILES === "1" })
+  }
+
+  async #terminateEnclave(): Promise<void> {
+    await this.testbed.nitroCli("terminate-enclave", "--enclave-name", ENCLAVE_NAME)
   }
 }
 
-function agentConfig(
-  testbed: Testbed,
-  enclaveName: string,
-  tokens: readonly { label: string; uri: string }[],
-): unknown {
+function agentConfig(testbed: Testbed, tokens: readonly { label: string; uri: string }[]): unknown {
   return {
     enclave: {
       image_path: CHECKOUT.image,
       nitro_cli_path: join(testbed.info.binDir, "nitro-cli"),
       address_pattern: `unix:${testbed.info.vsockDir}/{cid}_{port}.sock`,
       boot_timeout_ms: 15_000,
-      name: enclaveName,
+      name: ENCLAVE_NAME,
     },
     options: {
       // The consumers under test are not the agent's to reload.
@@ -162,11 +172,14 @@ function snippetFile(testbed: Testbed, label: string): string {
   return join(testbed.dir, `${label}-snippet.conf`)
 }
 
-async function provisioned(agent: BackgroundProcess, label: string): Promise<void> {
-  await agent.waitForLine(
-    (line) =>
-      line.includes(`"msg":"web server reloaded"`) && line.includes(`"tokenLabel":"${label}"`),
-  )
+/** Waits for a message of the agent about a token, from its `from`th line on. */
+async function said(
+  agent: BackgroundProcess,
+  message: string,
+  { label, from = 0 }: { label: string; from?: number },
+): Promise<void> {
+  const [what, about] = [`"msg":"${message}"`, `"tokenLabel":"${label}"`]
+  await agent.waitForLine((line) => line.includes(what) && line.includes(about), { from })
 }
 
 async function describeToken(

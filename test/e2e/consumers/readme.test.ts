@@ -1,10 +1,12 @@
 /** The README's tables of consumers, functions and mechanisms say what is so. */
 import { readFileSync } from "node:fs"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { execa } from "execa"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { CHECKOUT } from "../../../sim/testbed/checkout.js"
 import { TokenHost } from "../../../sim/testbed/token-host.js"
+import { uriPem } from "../../../sim/testbed/uri-pem.js"
 import { ROWS } from "./table.js"
 
 const CKR_FUNCTION_NOT_SUPPORTED = 0x54
@@ -70,6 +72,13 @@ describe("consumers", () => {
       expect(text, `${file} is the file of ${id}`).toContain(`new Trial("${file}")`)
     }
   })
+})
+
+test("the commands that make a key file of a URI do", async () => {
+  const [, commands = ""] = /```sh\n(uri=[^`]+)```/.exec(readme) ?? []
+  const [, uri = ""] = /^uri='(.+)'$/m.exec(commands) ?? []
+  await execa("bash", ["-e", "-c", commands], { cwd: host.dir })
+  expect(readFileSync(join(host.dir, "web-key.pem"), "utf8")).toBe(uriPem(uri))
 })
 
 describe("functions", () => {

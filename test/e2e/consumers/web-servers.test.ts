@@ -1,5 +1,5 @@
 /** TLS servers other than Apache: verified handshakes, and reloads that lose none of them. */
-import { writeFile } from "node:fs/promises"
+import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { execa } from "execa"
 import { afterAll, beforeAll, expect } from "vitest"
@@ -82,6 +82,33 @@ trial.test(
 )
 
 trial.test(
+  "nginx-engine",
+  "handshakes wait while the enclave is replaced, and none fails",
+  async () => {
+    const { certificateFile, keyUriWithPin } = host.token("P-256")
+    const port = await freePort()
+    const nginx = await Nginx.start({
+      dir: join(host.dir, "nginx-replaced"),
+      ...{ port, certificateFile, certificateKey: `engine:pkcs11:${keyUriWithPin}` },
+      main: ["ssl_engine pkcs11;"],
+      env: await host.opensslEnv("engine"),
+    })
+    try {
+      const load = new Load(() => handshake({ port, ca: host.testbed.authority.rootPem }))
+      load.start(CLIENTS)
+      await load.more(PER_RELOAD)
+      await host.replaceEnclave()
+      await load.more(PER_RELOAD)
+      await load.stop()
+      expect(load.failures).toEqual([])
+    } finally {
+      await nginx.stop()
+    }
+  },
+  60_000,
+)
+
+trial.test(
   "nginx-provider",
   "serves; reloads under load lose no handshake",
   () =>
@@ -99,37 +126,61 @@ trial.test("haproxy-engine", "its build has no engines", async () => {
 
 trial.test(
   "haproxy-provider",
-  "serves",
+  "serves; reloads under load lose no handshake",
   async () => {
     for (const token of host.tokens) {
       const port = await freePort()
-      const conf = join(host.dir, `haproxy-${token.label}.cfg`)
-      const key = await uriFile(token)
-      const lines = [
-        "defaults",
-        "  mode http",
-        "  timeout client 10s",
-        "frontend page",
-        `  bind 127.0.0.1:${port} ssl crt ${join(host.dir, `haproxy-${token.label}.pem`)}`,
-        "  http-request return status 200",
-        "",
-      ]
-      await writeFile(conf, lines.join("\n"))
-      const { stdout: pem } = await execa("cat", [key, token.certificateFile])
-      await writeFile(join(host.dir, `haproxy-${token.label}.pem`), `${pem}\n`)
+      const [conf, pem] = ["cfg", "pem"].map((ending) =>
+        join(host.dir, `haproxy-${token.label}.${ending}`),
+      ) as [string, string]
+      const key = await readFile(await uriFile(token), "utf8")
+      await writeFile(pem, key + (await readFile(token.certificateFile, "utf8")))
+      await writeFile(conf, haproxyConf({ port, pem, socket: `${conf}.sock` }))
       const server = await startServer({
         name: "haproxy",
         command: "/usr/sbin/haproxy",
-        args: ["-f", conf, "-db"],
+        args: ["-W", "-db", "-f", conf],
         env: await host.opensslEnv("provider"),
         logFile: join(host.dir, "log", "haproxy.log"),
         port,
       })
-      await serves(port).finally(() => server.stop())
+      try {
+        await serves(port)
+        const load = new Load(() => handshake({ port, ca: host.testbed.authority.rootPem }))
+        load.start(CLIENTS)
+        for (let reload = 0; reload < RELOADS; reload++) {
+          await load.more(PER_RELOAD)
+          const from = server.lines.length
+          process.kill(server.pid, "SIGUSR2")
+          await server.waitForLine((line) => /Former worker .* exited/.test(line), { from })
+        }
+        await load.more(PER_RELOAD)
+        await load.stop()
+        expect(load.failures).toEqual([])
+      } finally {
+        await server.stop()
+      }
     }
   },
-  60_000,
+  LONG ? 300_000 : 90_000,
 )
+
+/** Workers take the listening socket over from those that they replace, by the stats socket. */
+function haproxyConf({ port, pem, socket }: Record<"port" | "pem" | "socket", string | number>) {
+  return [
+    "global",
+    "  user www-data",
+    "  group www-data",
+    `  stats socket ${socket} level admin expose-fd listeners`,
+    "defaults",
+    "  mode http",
+    "  timeout client 10s",
+    "frontend page",
+    `  bind 127.0.0.1:${port} ssl crt ${pem}`,
+    "  http-request return status 200",
+    "",
+  ].join("\n")
+}
 
 trial.test(
   "stunnel-engine",
