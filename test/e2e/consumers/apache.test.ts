@@ -109,7 +109,7 @@ trial.test(
       env: { HOME, XDG_CONFIG_HOME },
     })
   },
-  60_000,
+  LONG ? 300_000 : 60_000,
 )
 
 trial.finish()
