@@ -9,6 +9,9 @@ packages=(
   libssl-dev libp11-kit-dev libgtest-dev libuv1-dev
   apache2-bin apache2-utils curl openssl
   libengine-pkcs11-openssl opensc
+  # Consumers of the module, for the end-to-end tests.
+  nginx haproxy stunnel4 p11-kit p11-kit-modules gnutls-bin
+  openjdk-17-jdk-headless openssh-client python3-pykcs11
 )
 # From bookworm-backports; tests of the provider are skipped, with a reason, where it is not to be had.
 backports=(pkcs11-provider)
@@ -34,6 +37,16 @@ require_node() {
 }
 
 apt_get() { DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get -qq -o Dpkg::Use-Pty=0 "$@" >/dev/null; }
+
+# Packages of servers start them when they are installed, which nobody asked for: Debian's switch
+# against it, unless the machine has a policy of its own.
+policy=/usr/sbin/policy-rc.d
+forbid_services() {
+  [ ! -e "$policy" ] || return 0
+  trap 'rm -f "$policy"' EXIT
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 755 "$policy"
+}
 
 # Adds the backports suite beside the bookworm that apt has already, from the same mirror.
 add_backports() {
@@ -62,6 +75,7 @@ install_debian_packages() {
   apt_get update
   if [ -n "$wanted" ]; then
     echo "Installing Debian packages: ${wanted//$'\n'/ }"
+    forbid_services
     # shellcheck disable=SC2086
     apt_get install -y --no-install-recommends $wanted
   fi

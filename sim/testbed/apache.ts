@@ -1,19 +1,14 @@
 /** Debian's Apache httpd under a configuration of the testbed's own, on a port of its own. */
 import { mkdir, readFile, writeFile } from "node:fs/promises"
-import { connect } from "node:net"
 import { join } from "node:path"
 import { execa } from "execa"
 import { CodedError } from "../../shared/errors.js"
 import { CHECKOUT } from "./checkout.js"
 import { childPids } from "./child-pids.js"
+import { type OpensslBinding, opensslConf } from "./openssl-conf.js"
+import { accepts, asWwwData, ownByWwwData } from "./server-process.js"
 
-/** How OpenSSL reaches the module: the pkcs11 engine of libp11, or pkcs11-provider. */
-export type OpensslBinding = "engine" | "provider"
 export type Mpm = "event" | "worker" | "prefork"
-
-const LIBRARIES = "/usr/lib/x86_64-linux-gnu"
-export const ENGINE_PATH = `${LIBRARIES}/engines-3/pkcs11.so`
-export const PROVIDER_PATH = `${LIBRARIES}/ossl-modules/pkcs11.so`
 
 export interface ApacheOptions {
   /** Everything goes here. */
@@ -21,6 +16,12 @@ export interface ApacheOptions {
   port: number
   binding: OpensslBinding
   mpm?: Mpm
+  /** PKCS #11 module that OpenSSL is to load; the token module itself unless given. */
+  modulePath?: string
+  /** Starts Apache as www-data, as a service manager may; else it is root and drops to www-data. */
+  unprivileged?: boolean
+  /** Added to the environment that Apache is started with. */
+  env?: Readonly<Record<string, string>>
   /** The agent's snippet, included by the virtual host. */
   snippet: string
   endpointFile: string
@@ -42,8 +43,12 @@ export class Apache {
     const { dir } = options
     await mkdir(join(dir, "htdocs"), { recursive: true })
     await writeFile(join(dir, "htdocs", "index.html"), PAGE)
-    await writeFile(apache.opensslConf, opensslConf(options.binding))
+    await writeFile(
+      apache.opensslConf,
+      opensslConf(options.binding, options.modulePath ?? CHECKOUT.module),
+    )
     await writeFile(apache.conf, httpdConf(options))
+    if (options.unprivileged) await ownByWwwData(dir)
     return apache
   }
 
@@ -79,6 +84,7 @@ export class Apache {
       OPENSSL_CONF: this.opensslConf,
       TLSKEEP_ENDPOINT_FILE: this.#options.endpointFile,
       TLSKEEP_LOG: join(this.#options.dir, "pkcs11.log"),
+      ...this.#options.env,
       // mod_ssl prefers the engine wherever OpenSSL finds one: here it finds none.
       ...(this.#options.binding === "provider" ? { OPENSSL_ENGINES: this.#options.dir } : {}),
     }
@@ -140,40 +146,12 @@ export class Apache {
   }
 
   async #control(action: "start" | "graceful"): Promise<void> {
-    await execa("/usr/sbin/apache2", ["-f", this.conf, "-k", action], {
-      env: this.env,
-      extendEnv: false,
-      stdin: "ignore",
-    })
+    const args = ["-f", this.conf, "-k", action]
+    const [command, commandArgs] = this.#options.unprivileged
+      ? asWwwData("/usr/sbin/apache2", args)
+      : ["/usr/sbin/apache2", args]
+    await execa(command, commandArgs, { env: this.env, extendEnv: false, stdin: "ignore" })
   }
-}
-
-function opensslConf(binding: OpensslBinding): string {
-  const sections =
-    binding === "engine"
-      ? [
-          "engines = engines",
-          "[engines]",
-          "pkcs11 = engine_pkcs11",
-          "[engine_pkcs11]",
-          "engine_id = pkcs11",
-          `dynamic_path = ${ENGINE_PATH}`,
-          `MODULE_PATH = ${CHECKOUT.module}`,
-          "init = 0",
-        ]
-      : [
-          "providers = providers",
-          "[providers]",
-          "default = provider_default",
-          "pkcs11 = provider_pkcs11",
-          "[provider_default]",
-          "activate = 1",
-          "[provider_pkcs11]",
-          `module = ${PROVIDER_PATH}`,
-          `pkcs11-module-path = ${CHECKOUT.module}`,
-          "activate = 1",
-        ]
-  return ["openssl_conf = openssl_init", "[openssl_init]", ...sections, ""].join("\n")
 }
 
 function httpdConf({ dir, port, binding, mpm = "event", snippet }: ApacheOptions): string {
@@ -206,17 +184,6 @@ function httpdConf({ dir, port, binding, mpm = "event", snippet }: ApacheOptions
     "",
   ]
   return lines.join("\n")
-}
-
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ host: "127.0.0.1", port })
-    socket.once("connect", () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.once("error", () => resolve(false))
-  })
 }
 
 function isAlive(pid: number): boolean {

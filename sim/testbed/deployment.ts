@@ -1,11 +1,12 @@
 /** One token served by one Apache: sealed key, agent, enclave, web server, from nothing to a page. */
 import { join } from "node:path"
-import { connect, type TLSSocket } from "node:tls"
 import { execa } from "execa"
 import { z } from "zod"
 import { CodedError } from "../../shared/errors.js"
-import type { Apache, Mpm, OpensslBinding } from "./apache.js"
+import type { Apache, Mpm } from "./apache.js"
 import type { BackgroundProcess } from "./background-process.js"
+import { handshake } from "./handshake.js"
+import type { OpensslBinding } from "./openssl-conf.js"
 import type { AgentSetup, Testbed } from "./testbed.js"
 import type { KeyType, WebCertificate } from "./web-certificates.js"
 
@@ -106,23 +107,8 @@ export class Deployment {
    *
    * @throws the socket's error
    */
-  handshake(timeoutMs = 20_000): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const socket: TLSSocket = connect({
-        ...{ host: "127.0.0.1", port: this.port, servername: "localhost" },
-        ca: this.testbed.authority.rootPem,
-        timeout: timeoutMs,
-      })
-      socket.once("secureConnect", () => {
-        socket.destroy()
-        resolve()
-      })
-      socket.once("error", reject)
-      socket.once("timeout", () => {
-        socket.destroy()
-        reject(new CodedError("handshake-timeout", `no handshake in ${timeoutMs} ms`))
-      })
-    })
+  async handshake(timeoutMs = 20_000): Promise<void> {
+    await handshake({ port: this.port, ca: this.testbed.authority.rootPem, timeoutMs })
   }
 
   /**

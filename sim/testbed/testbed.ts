@@ -14,11 +14,12 @@ import { liveEnclaves } from "../nitro/state.js"
 import { pcrOfImage } from "../nsm/index.js"
 import { simPaths } from "../paths.js"
 import { releaseKeyPolicy, seedKmsKey, seedS3Bucket } from "../seed.js"
-import { Apache, type Mpm, type OpensslBinding } from "./apache.js"
+import { Apache, type Mpm } from "./apache.js"
 import { BackgroundProcess } from "./background-process.js"
 import { CHECKOUT } from "./checkout.js"
 import { childPids } from "./child-pids.js"
 import { freePort } from "./free-port.js"
+import type { OpensslBinding } from "./openssl-conf.js"
 import { type KeyType, WebAuthority, type WebCertificate } from "./web-certificates.js"
 
 export interface TestbedOptions {

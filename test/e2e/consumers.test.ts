@@ -4,9 +4,9 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type ExecaError, execa } from "execa"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
-import { ENGINE_PATH, PROVIDER_PATH } from "../../sim/testbed/apache.js"
 import { CHECKOUT } from "../../sim/testbed/checkout.js"
 import { Deployment } from "../../sim/testbed/deployment.js"
+import { ENGINE_PATH, PROVIDER_PATH } from "../../sim/testbed/openssl-conf.js"
 import { Testbed } from "../../sim/testbed/testbed.js"
 
 const PSS_SALT_BYTES = 32

@@ -1,6 +1,7 @@
 /** The enclave is ended and comes back while Apache serves: handshakes wait, none fails. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { Deployment } from "../../sim/testbed/deployment.js"
+import { Load } from "../../sim/testbed/handshake.js"
 import { Testbed } from "../../sim/testbed/testbed.js"
 
 const CLIENTS = 8
@@ -35,36 +36,3 @@ describe.each(["engine", "provider"] as const)("through the %s", (binding) => {
     expect(await deployment.fetch()).toBe(deployment.apache.page.trim())
   }, 90_000)
 })
-
-/** Clients that do one thing over and over and keep count. */
-class Load {
-  readonly #work: () => Promise<void>
-  readonly failures: string[] = []
-  done = 0
-  #stopped = false
-  #clients: Promise<void>[] = []
-
-  constructor(work: () => Promise<void>) {
-    this.#work = work
-  }
-
-  start(clients: number): void {
-    this.#clients = Array.from({ length: clients }, () => this.#loop())
-  }
-
-  async reach(count: number): Promise<void> {
-    while (this.done < count) await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped = true
-    await Promise.all(this.#clients)
-  }
-
-  async #loop(): Promise<void> {
-    while (!this.#stopped) {
-      await this.#work().catch((error: Error) => this.failures.push(error.message))
-      this.done++
-    }
-  }
-}

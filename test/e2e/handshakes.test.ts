@@ -4,8 +4,8 @@
  */
 import { existsSync, readFileSync } from "node:fs"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
-import { ENGINE_PATH, PROVIDER_PATH } from "../../sim/testbed/apache.js"
 import { Deployment } from "../../sim/testbed/deployment.js"
+import { ENGINE_PATH, PROVIDER_PATH } from "../../sim/testbed/openssl-conf.js"
 import { Testbed } from "../../sim/testbed/testbed.js"
 import { KEY_TYPES } from "../../sim/testbed/web-certificates.js"
 
