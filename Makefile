@@ -13,6 +13,10 @@ help: ## List the targets
 deps: ## Install what is missing, by package name (Debian 12, as root)
 	@scripts/install-deps.sh
 
+.PHONY: test-deps
+test-deps:
+	@scripts/install-deps.sh test
+
 build: deps native dist image ## Build everything
 
 # Stale output of deleted sources must not be found by tests or bundles.
@@ -23,12 +27,13 @@ dist: deps
 
 .PHONY: native-configure native-tests
 native-configure: deps
-	@cmake -S native -B $(BUILD)/native -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	@cmake -S native -B $(BUILD)/native -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBUILD_TESTING=OFF >/dev/null
 
 native: native-configure ## Build the PKCS #11 module and the Node addon
 	@cmake --build $(BUILD)/native -j $(JOBS) --target tlskeep-pkcs11 tlskeep_addon
 
-native-tests: native
+native-tests: test-deps native
+	@cmake -S native -B $(BUILD)/native -DBUILD_TESTING=ON >/dev/null
 	@cmake --build $(BUILD)/native -j $(JOBS)
 
 image: dist native ## Bundle the simulator's enclave image
@@ -47,7 +52,7 @@ demo: build ## Serve a page with a key that only the (simulated) enclave holds; 
 demo-stop: ## Stop a demo that KEEP=1 left up
 	@node dist/sim/demo.js --stop
 
-test: build native-tests ## Run all checks and tests
+test: test-deps build native-tests ## Run all checks and tests
 	@node scripts/run-tests.mjs
 
 lint: deps ## Check types, style and import rules

@@ -1,18 +1,25 @@
 #!/usr/bin/env bash
-# Installs what building, testing and the demo need and this machine lacks: Debian packages by apt,
-# Node packages by npm. Says what it installs. A second run finds nothing to do.
+# Installs what building and the demo need and this machine lacks: Debian packages by apt, Node packages
+# by npm. With `test` it installs what the tests need as well. Says what it installs. A second run finds
+# nothing to do.
+#
+#   scripts/install-deps.sh [test]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(
   cmake ninja-build pkg-config
-  libssl-dev libp11-kit-dev libgtest-dev libuv1-dev
+  libssl-dev libp11-kit-dev libuv1-dev
   apache2-bin apache2-utils curl openssl
   libengine-pkcs11-openssl opensc
-  # Consumers of the module, for the end-to-end tests.
+)
+# Consumers of the module, and what the native tests use.
+test_packages=(
+  libgtest-dev
   nginx haproxy stunnel4 p11-kit p11-kit-modules gnutls-bin
   openjdk-17-jdk-headless openssh-client python3-pykcs11
 )
+if [ "${1:-}" = test ]; then packages+=("${test_packages[@]}"); fi
 # From bookworm-backports; tests of the provider are skipped, with a reason, where it is not to be had.
 backports=(pkcs11-provider)
 
