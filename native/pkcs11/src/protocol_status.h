@@ -27,6 +27,8 @@ enum class Status : std::uint8_t {
   kDataLenRange = 13,
   kBusy = 14,
   kInternal = 15,
+  kEncryptedDataInvalid = 16,
+  kEncryptedDataLenRange = 17,
 };
 
 struct StatusEntry {
@@ -53,6 +55,8 @@ inline constexpr StatusEntry kStatusTable[] = {
     {Status{13}, "data-len-range", CKR_DATA_LEN_RANGE},
     {Status{14}, "busy", CKR_DEVICE_ERROR},
     {Status{15}, "internal", CKR_DEVICE_ERROR},
+    {Status{16}, "encrypted-data-invalid", CKR_ENCRYPTED_DATA_INVALID},
+    {Status{17}, "encrypted-data-len-range", CKR_ENCRYPTED_DATA_LEN_RANGE},
 };
 // clang-format on
 

@@ -13,7 +13,7 @@ fail() {
 others=$(nm -D --defined-only "$module" | awk '$3 !~ /^C_/ { print $3 }')
 [ -z "$others" ] || fail "exports other than C_*: $others"
 count=$(nm -D --defined-only "$module" | awk '$3 ~ /^C_/' | wc -l)
-[ "$count" -eq 68 ] || fail "$count exports, not the 68 functions of PKCS #11 v2.40"
+[ "$count" -eq 92 ] || fail "$count exports, not the 92 functions of PKCS #11 v3.0"
 
 # The dynamic loader is where thread-local variables of static libraries come from.
 needed=$(readelf -d "$module" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |

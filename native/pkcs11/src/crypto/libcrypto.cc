@@ -12,14 +12,17 @@
 namespace tlskeep {
 namespace {
 
-constexpr const char* kDigestNames[kHashAlgorithms] = {"SHA1", "SHA256", "SHA384", "SHA512"};
-constexpr std::size_t kDigestBytes[kHashAlgorithms] = {20, 32, 48, 64};
+// libcrypto knows them by the protocol's names too.
+constexpr const char* kDigestNames[kHashAlgorithms] = {"SHA-1", "SHA-224", "SHA-256", "SHA-384", "SHA-512"};
+constexpr std::size_t kDigestBytes[kHashAlgorithms] = {20, 28, 32, 48, 64};
 
 constinit std::atomic<bool> started = false;
 
 }  // namespace
 
 std::size_t HashBytes(HashAlgorithm algorithm) { return kDigestBytes[static_cast<std::size_t>(algorithm)]; }
+
+const char* HashName(HashAlgorithm algorithm) { return kDigestNames[static_cast<std::size_t>(algorithm)]; }
 
 Libcrypto::Libcrypto() {
   const LibcryptoThread thread;

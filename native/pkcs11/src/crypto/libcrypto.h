@@ -12,10 +12,15 @@ struct ossl_provider_st;
 
 namespace tlskeep {
 
-enum class HashAlgorithm { kSha1, kSha256, kSha384, kSha512 };
-inline constexpr std::size_t kHashAlgorithms = 4;
+enum class HashAlgorithm { kSha1, kSha224, kSha256, kSha384, kSha512 };
+inline constexpr std::size_t kHashAlgorithms = 5;
+inline constexpr HashAlgorithm kAllHashes[kHashAlgorithms] = {HashAlgorithm::kSha1, HashAlgorithm::kSha224,
+                                                              HashAlgorithm::kSha256, HashAlgorithm::kSha384,
+                                                              HashAlgorithm::kSha512};
 
 std::size_t HashBytes(HashAlgorithm algorithm);
+// Its name in PROTOCOL.md: "SHA-1", "SHA-224", …
+const char* HashName(HashAlgorithm algorithm);
 
 class Libcrypto {
  public:

@@ -67,9 +67,9 @@ void SetPadded(unsigned char (&field)[kSize], std::string_view text) {
   std::memcpy(field, text.data(), std::min(text.size(), kSize));
 }
 
-// Writes a list of ids as C_GetSlotList and C_GetMechanismList return them.
-template <typename T>
-CK_RV WriteList(const std::vector<T>& list, T* buffer, CK_ULONG* count) {
+// Writes a list as C_GetSlotList and C_GetMechanismList return them.
+template <typename List, typename T>
+CK_RV WriteList(const List& list, T* buffer, CK_ULONG* count) {
   if (const CK_RV rv = SizeOutput(buffer, count, list.size()); rv != CKR_OK || buffer == nullptr) return rv;
   std::copy(list.begin(), list.end(), buffer);
   return CKR_OK;
