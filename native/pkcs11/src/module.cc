@@ -79,13 +79,13 @@ void Module::Cancel() noexcept {
 void Module::LockForFork() noexcept {
   directory_.LockForFork();
   sessions_.LockForFork();
-  libcrypto_.gate().lock();
+  libcrypto_.LockForFork();
   pool_.LockForFork();
 }
 
 void Module::UnlockInParent() noexcept {
   pool_.UnlockInParent();
-  libcrypto_.gate().unlock();
+  libcrypto_.UnlockAfterFork();
   sessions_.UnlockInParent();
   directory_.UnlockInParent();
 }
@@ -93,7 +93,7 @@ void Module::UnlockInParent() noexcept {
 void Module::ResetInChild() noexcept {
   canceller_.RenewInChild();
   pool_.ResetInChild();
-  libcrypto_.gate().unlock();
+  libcrypto_.UnlockAfterFork();
   sessions_.ResetInChild();
   directory_.ResetInChild();
 }

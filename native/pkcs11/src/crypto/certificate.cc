@@ -38,7 +38,7 @@ std::string Date(const ASN1_TIME* time) {
 }  // namespace
 
 Certificate ParseCertificate(Libcrypto& libcrypto, ByteView der) {
-  const std::lock_guard lock(libcrypto.gate());
+  const LibcryptoCall call(libcrypto);
   X509* parsed = X509_new_ex(libcrypto.context(), nullptr);
   if (parsed == nullptr) throw std::bad_alloc();
   const unsigned char* position = der.data();

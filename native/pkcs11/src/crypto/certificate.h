@@ -21,7 +21,7 @@ struct Certificate {
 };
 
 // Nothing is verified: the enclave vouches for what it lists, TLS clients check the chain.
-// @throws std::runtime_error for anything but one DER certificate. Takes the gate of `libcrypto`.
+// @throws std::runtime_error for anything but one DER certificate. A LibcryptoCall.
 Certificate ParseCertificate(Libcrypto& libcrypto, ByteView der);
 
 }  // namespace tlskeep

@@ -2,7 +2,6 @@
 #include "crypto/ec.h"
 
 #include <openssl/ec.h>
-#include <openssl/err.h>
 
 #include <stdexcept>
 
@@ -49,7 +48,7 @@ EvpKey Parse(const Libcrypto& libcrypto, const PublicKey& key) {
 }  // namespace
 
 bool VerifyEcdsa(Libcrypto& libcrypto, const PublicKey& key, ByteView digest, ByteView signature) {
-  const std::lock_guard lock(libcrypto.gate());
+  const LibcryptoCall call(libcrypto);
   const EvpKey parsed = Parse(libcrypto, key);
   const Bytes der = DerSignature(signature);
   const std::unique_ptr<EVP_PKEY_CTX, ContextFree> context(
@@ -57,24 +56,18 @@ bool VerifyEcdsa(Libcrypto& libcrypto, const PublicKey& key, ByteView digest, By
   if (context == nullptr || EVP_PKEY_verify_init(context.get()) != 1) {
     throw std::runtime_error("libcrypto does not verify with an elliptic curve key");
   }
-  const bool good =
-      EVP_PKEY_verify(context.get(), der.data(), der.size(), digest.data(), digest.size()) == 1;
-  ERR_clear_error();
-  return good;
+  return EVP_PKEY_verify(context.get(), der.data(), der.size(), digest.data(), digest.size()) == 1;
 }
 
 bool VerifyEddsa(Libcrypto& libcrypto, const PublicKey& key, ByteView message, ByteView signature) {
-  const std::lock_guard lock(libcrypto.gate());
+  const LibcryptoCall call(libcrypto);
   const EvpKey parsed = Parse(libcrypto, key);
   const std::unique_ptr<EVP_MD_CTX, DigestContextFree> context(EVP_MD_CTX_new());
   if (context == nullptr || EVP_DigestVerifyInit_ex(context.get(), nullptr, nullptr, libcrypto.context(), nullptr,
                                                     parsed.get(), nullptr) != 1) {
     throw std::runtime_error("libcrypto does not verify with an Ed25519 key");
   }
-  const bool good =
-      EVP_DigestVerify(context.get(), signature.data(), signature.size(), message.data(), message.size()) == 1;
-  ERR_clear_error();
-  return good;
+  return EVP_DigestVerify(context.get(), signature.data(), signature.size(), message.data(), message.size()) == 1;
 }
 
 }  // namespace tlskeep

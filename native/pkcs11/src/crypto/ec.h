@@ -5,7 +5,7 @@
 
 namespace tlskeep {
 
-// `signature` is r and s, each as long as the curve's order. Both take the gate of `libcrypto`.
+// `signature` is r and s, each as long as the curve's order. Each is a LibcryptoCall.
 bool VerifyEcdsa(Libcrypto& libcrypto, const PublicKey& key, ByteView digest, ByteView signature);
 bool VerifyEddsa(Libcrypto& libcrypto, const PublicKey& key, ByteView message, ByteView signature);
 

@@ -15,7 +15,7 @@ struct EvpKeyFree {
 };
 using EvpKey = std::unique_ptr<EVP_PKEY, EvpKeyFree>;
 
-// From a DER SubjectPublicKeyInfo; null for anything else. The caller holds the gate of `libcrypto`.
+// From a DER SubjectPublicKeyInfo; null for anything else. The caller is in a LibcryptoCall.
 EvpKey ParseEvpKey(const Libcrypto& libcrypto, ByteView subject_public_key_info);
 
 }  // namespace tlskeep

@@ -25,7 +25,7 @@ std::size_t HashBytes(HashAlgorithm algorithm) { return kDigestBytes[static_cast
 const char* HashName(HashAlgorithm algorithm) { return kDigestNames[static_cast<std::size_t>(algorithm)]; }
 
 Libcrypto::Libcrypto() {
-  const LibcryptoThread thread;
+  const LibcryptoCall call(*this);
   constexpr std::uint64_t kOptions =
       OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS;
   started = true;
@@ -44,7 +44,7 @@ Libcrypto::Libcrypto() {
 }
 
 Libcrypto::~Libcrypto() {
-  const LibcryptoThread thread;
+  const LibcryptoCall call(*this);
   Release();
 }
 
@@ -54,7 +54,7 @@ void Libcrypto::Release() noexcept {
   OSSL_LIB_CTX_free(context_);
 }
 
-LibcryptoThread::~LibcryptoThread() { OPENSSL_thread_stop(); }
+LibcryptoCall::~LibcryptoCall() { OPENSSL_thread_stop(); }
 
 void CleanUpLibcrypto() noexcept {
   if (started.exchange(false)) OPENSSL_cleanup();

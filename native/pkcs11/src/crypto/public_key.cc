@@ -3,7 +3,6 @@
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
-#include <openssl/err.h>
 
 #include <memory>
 #include <stdexcept>
@@ -106,9 +105,8 @@ void ReadEd25519(const EVP_PKEY* key, PublicKey& parsed) {
 }  // namespace
 
 PublicKey ParsePublicKey(Libcrypto& libcrypto, ByteView subject_public_key_info) {
-  const std::lock_guard lock(libcrypto.gate());
+  const LibcryptoCall call(libcrypto);
   const EvpKey key = ParseEvpKey(libcrypto, subject_public_key_info);
-  ERR_clear_error();
   if (key == nullptr) throw std::runtime_error("not a DER SubjectPublicKeyInfo");
   PublicKey parsed{};
   if (EVP_PKEY_is_a(key.get(), "RSA") == 1) {

@@ -23,7 +23,7 @@ struct PublicKey {
 };
 
 // @throws std::runtime_error for anything but RSA of 2048 to 4096 bits, P-256, P-384 or Ed25519.
-// Takes the gate of `libcrypto`.
+// A LibcryptoCall.
 PublicKey ParsePublicKey(Libcrypto& libcrypto, ByteView subject_public_key_info);
 
 }  // namespace tlskeep

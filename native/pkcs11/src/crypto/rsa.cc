@@ -2,7 +2,6 @@
 #include "crypto/rsa.h"
 
 #include <openssl/core_names.h>
-#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <openssl/rsa.h>
@@ -14,17 +13,14 @@
 namespace tlskeep {
 
 RsaPublicKey::RsaPublicKey(Libcrypto& libcrypto, const PublicKey& key)
-    : lock_(libcrypto.gate()), modulus_bytes_(key.modulus.size()) {
+    : call_(libcrypto), modulus_bytes_(key.modulus.size()) {
   const EvpKey parsed = ParseEvpKey(libcrypto, key.info);
   Require(parsed != nullptr);
   context_ = EVP_PKEY_CTX_new_from_pkey(libcrypto.context(), parsed.get(), nullptr);  // holds the key
   Require(context_ != nullptr);
 }
 
-RsaPublicKey::~RsaPublicKey() {
-  EVP_PKEY_CTX_free(context_);
-  ERR_clear_error();
-}
+RsaPublicKey::~RsaPublicKey() { EVP_PKEY_CTX_free(context_); }
 
 void RsaPublicKey::Require(bool fact) const {
   if (!fact) throw std::runtime_error("libcrypto does not take an RSA key or its parameters");

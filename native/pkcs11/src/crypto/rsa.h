@@ -8,7 +8,7 @@ struct evp_pkey_ctx_st;
 
 namespace tlskeep {
 
-// Holds the gate of `libcrypto` while it lives: make one for one operation.
+// A LibcryptoCall while it lives: make one for one operation.
 class RsaPublicKey {
  public:
   // @throws std::runtime_error if libcrypto does not take the key, as all others do for what should not fail.
@@ -30,7 +30,7 @@ class RsaPublicKey {
   void Require(bool fact) const;
   Bytes Encrypt(ByteView data);
 
-  const std::unique_lock<std::mutex> lock_;
+  const LibcryptoCall call_;
   evp_pkey_ctx_st* context_ = nullptr;
   std::size_t modulus_bytes_;
 };

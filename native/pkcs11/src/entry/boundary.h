@@ -7,7 +7,6 @@
 #include <string_view>
 
 #include "bytes.h"
-#include "crypto/libcrypto.h"
 #include "cryptoki.h"
 #include "error.h"
 #include "module.h"
@@ -21,7 +20,6 @@ CK_RV LogAndReturn(const char* function, CK_RV rv, const char* what) noexcept;
 // consumer.
 template <typename Body>
 CK_RV AtBoundary(const char* function, Body&& body) noexcept {
-  const LibcryptoThread thread;
   try {
     return body();
   } catch (const Pkcs11Error& error) {
