@@ -55,6 +55,16 @@ demo-stop: ## Stop a demo that KEEP=1 left up
 test: test-deps build native-tests ## Run all checks and tests
 	@node scripts/run-tests.mjs
 
+.PHONY: test-long sanitize fuzz
+test-long: native-tests ## Run the native endurance tests with their full counts
+	@TLSKEEP_TEST_LONG=1 ctest --test-dir $(BUILD)/native -R LoadTest --output-on-failure --no-tests=error
+
+sanitize: deps ## Run the native tests under ASan and UBSan, TSan, and valgrind
+	@JOBS=$(JOBS) scripts/sanitize-native.sh
+
+fuzz: deps ## Fuzz the native decoders for FUZZ_SECONDS (60) each
+	@JOBS=$(JOBS) FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) scripts/fuzz-native.sh
+
 lint: deps ## Check types, style and import rules
 	@node_modules/.bin/tsc -p . --noEmit
 	@node_modules/.bin/biome ci .

@@ -4,6 +4,12 @@
 #include "error.h"
 
 namespace tlskeep {
+namespace {
+
+// How often C_WaitForSlotEvent asks the enclave.
+constexpr std::chrono::seconds kEventPause{1};
+
+}  // namespace
 
 Module::Module(const Settings& settings)
     : pool_(Endpoint(settings.endpoint, settings.endpoint_file), canceller_),
@@ -38,19 +44,31 @@ void Module::CloseAllSessions(CK_SLOT_ID slot) {
   if (sessions_.CloseAll(slot)) pool_.CloseAll();
 }
 
-Bytes Module::Sign(const SignOperation& operation, const SignRequest& request) {
+Bytes Module::UseKey(CK_SLOT_ID slot, const KeyRequest& request) {
   const auto pin_of = [this](const std::string& label) { return sessions_.PinOf(label); };
-  Bytes signature;
   try {
-    signature = client_.Sign(request, pin_of, directory_.SlotAt(operation.slot()).last_listed);
+    return client_.UseKey(request, pin_of, directory_.SlotAt(slot).last_listed);
   } catch (const Pkcs11Error& error) {
     if (error.rv() == CKR_USER_NOT_LOGGED_IN) sessions_.ForgetPinOf(request.label);
     throw;
   }
-  if (signature.size() != operation.signature_bytes()) {
-    throw Pkcs11Error(CKR_DEVICE_ERROR, "the enclave answered with a signature of a wrong length");
+}
+
+void Module::Random(std::span<std::uint8_t> output) {
+  while (!output.empty()) {
+    const Bytes random = client_.Random(std::min(output.size(), kLargestRandom));
+    std::copy(random.begin(), random.end(), output.begin());
+    output = output.subspan(random.size());
   }
-  return signature;
+}
+
+std::optional<CK_SLOT_ID> Module::SlotEvent(bool wait) {
+  for (;;) {
+    directory_.Refresh();
+    const std::optional<CK_SLOT_ID> slot = directory_.TakeEvent();
+    if (slot || !wait) return slot;
+    canceller_.Sleep(kEventPause);
+  }
 }
 
 void Module::Cancel() noexcept {
@@ -61,13 +79,13 @@ void Module::Cancel() noexcept {
 void Module::LockForFork() noexcept {
   directory_.LockForFork();
   sessions_.LockForFork();
-  libcrypto_.gate().lock();
+  libcrypto_.LockForFork();
   pool_.LockForFork();
 }
 
 void Module::UnlockInParent() noexcept {
   pool_.UnlockInParent();
-  libcrypto_.gate().unlock();
+  libcrypto_.UnlockAfterFork();
   sessions_.UnlockInParent();
   directory_.UnlockInParent();
 }
@@ -75,7 +93,7 @@ void Module::UnlockInParent() noexcept {
 void Module::ResetInChild() noexcept {
   canceller_.RenewInChild();
   pool_.ResetInChild();
-  libcrypto_.gate().unlock();
+  libcrypto_.UnlockAfterFork();
   sessions_.ResetInChild();
   directory_.ResetInChild();
 }

@@ -17,17 +17,20 @@ struct Object {
   Bytes identity;        // of a key its fingerprint, of a certificate the SHA-256 of its DER
   bool private_object;   // seen by a logged-in user only
   AttributeSet attributes;
-  // Of a private key: what C_SignInit needs.
+  // Of a key: what its operations need.
   PublicKey public_key;
-  std::vector<const Mechanism*> mechanisms;
+  std::vector<Offer> offers;
+  std::vector<HashAlgorithm> hashes;  // of a private key: what the enclave's policy admits
 };
 
 // CKA_ID of the key pair and of the leaf certificate. It outlives renewals, as configured URIs have to.
 inline constexpr std::uint8_t kKeyId[] = {0x01};
 
+// `offers`: all mechanisms for the key. Each half takes its own uses of them.
 Object MakePrivateKey(const std::string& label, const PublicKey& key, const Certificate* leaf,
-                      std::vector<const Mechanism*> mechanisms);
-Object MakePublicKey(const std::string& label, const PublicKey& key, const Certificate* leaf);
+                      std::span<const Offer> offers, std::vector<HashAlgorithm> hashes);
+Object MakePublicKey(const std::string& label, const PublicKey& key, const Certificate* leaf,
+                     std::span<const Offer> offers);
 // `position` in the chain: 0 is the leaf.
 Object MakeCertificate(const Libcrypto& libcrypto, const std::string& label, const Certificate& certificate,
                        std::size_t position);

@@ -9,7 +9,7 @@ namespace tlskeep {
 
 CK_SESSION_HANDLE SessionTable::Open(CK_SLOT_ID slot) {
   const std::lock_guard lock(mutex_);
-  sessions_.try_emplace(++last_, Session{slot, std::nullopt, nullptr});
+  sessions_.try_emplace(++last_, Session{slot, std::nullopt, {}});
   return last_;
 }
 
@@ -127,29 +127,55 @@ void SessionTable::EndSearch(CK_SESSION_HANDLE handle) {
   session.search.reset();
 }
 
-void SessionTable::RequireNoSign(CK_SESSION_HANDLE handle) const {
+void SessionTable::RequireNone(CK_SESSION_HANDLE handle, OperationKind kind) const {
   const std::lock_guard lock(mutex_);
-  if (At(handle).sign != nullptr) throw Pkcs11Error(CKR_OPERATION_ACTIVE, "a signature is active");
+  if (At(handle).operations[Index(kind)] != nullptr) throw Pkcs11Error(CKR_OPERATION_ACTIVE, "one is active");
 }
 
-void SessionTable::StartSign(CK_SESSION_HANDLE handle, std::unique_ptr<SignOperation> operation) {
+void SessionTable::Start(CK_SESSION_HANDLE handle, OperationKind kind, std::unique_ptr<Operation> operation) {
   const std::lock_guard lock(mutex_);
-  Session& session = At(handle);
-  if (session.sign != nullptr) throw Pkcs11Error(CKR_OPERATION_ACTIVE, "a signature is active");
-  session.sign = std::move(operation);
+  std::unique_ptr<Operation>& active = At(handle).operations[Index(kind)];
+  if (active != nullptr) throw Pkcs11Error(CKR_OPERATION_ACTIVE, "one is active");
+  active = std::move(operation);
 }
 
-std::unique_ptr<SignOperation> SessionTable::TakeSign(CK_SESSION_HANDLE handle) {
+std::unique_ptr<Operation> SessionTable::Take(CK_SESSION_HANDLE handle, OperationKind kind) {
   const std::lock_guard lock(mutex_);
-  Session& session = At(handle);
-  if (session.sign == nullptr) throw Pkcs11Error(CKR_OPERATION_NOT_INITIALIZED, "no signature is active");
-  return std::move(session.sign);
+  std::unique_ptr<Operation>& active = At(handle).operations[Index(kind)];
+  if (active == nullptr) throw Pkcs11Error(CKR_OPERATION_NOT_INITIALIZED, "none is active");
+  return std::move(active);
 }
 
-void SessionTable::KeepSign(CK_SESSION_HANDLE handle, std::unique_ptr<SignOperation> operation) noexcept {
+void SessionTable::Keep(CK_SESSION_HANDLE handle, OperationKind kind, std::unique_ptr<Operation> operation) noexcept {
   const std::lock_guard lock(mutex_);
   const auto found = sessions_.find(handle);
-  if (found != sessions_.end() && found->second.sign == nullptr) found->second.sign = std::move(operation);
+  if (found == sessions_.end()) return;
+  std::unique_ptr<Operation>& active = found->second.operations[Index(kind)];
+  if (active == nullptr) active = std::move(operation);
+}
+
+bool SessionTable::Cancel(CK_SESSION_HANDLE handle, OperationKind kind) {
+  const std::lock_guard lock(mutex_);
+  std::unique_ptr<Operation>& active = At(handle).operations[Index(kind)];
+  const bool was_active = active != nullptr;
+  active.reset();
+  return was_active;
+}
+
+bool SessionTable::CancelSearch(CK_SESSION_HANDLE handle) {
+  const std::lock_guard lock(mutex_);
+  Session& session = At(handle);
+  const bool was_active = session.search.has_value();
+  session.search.reset();
+  return was_active;
+}
+
+bool SessionTable::AnyActive(CK_SESSION_HANDLE handle) const {
+  const std::lock_guard lock(mutex_);
+  const Session& session = At(handle);
+  return session.search.has_value() ||
+         std::any_of(session.operations.begin(), session.operations.end(),
+                     [](const std::unique_ptr<Operation>& operation) { return operation != nullptr; });
 }
 
 void SessionTable::ResetInChild() noexcept {

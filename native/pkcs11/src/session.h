@@ -5,6 +5,7 @@
 // parent was working on has simply ended.
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -12,8 +13,8 @@
 #include <vector>
 
 #include "cryptoki.h"
+#include "operation/operation.h"
 #include "secret.h"
-#include "sign_operation.h"
 
 namespace tlskeep {
 
@@ -53,11 +54,17 @@ class SessionTable {
   std::vector<CK_OBJECT_HANDLE> NextFound(CK_SESSION_HANDLE handle, std::size_t most);
   void EndSearch(CK_SESSION_HANDLE handle);
 
-  void RequireNoSign(CK_SESSION_HANDLE handle) const;
-  void StartSign(CK_SESSION_HANDLE handle, std::unique_ptr<SignOperation> operation);
-  std::unique_ptr<SignOperation> TakeSign(CK_SESSION_HANDLE handle);
+  // One operation of each kind may be active in a session.
+  void RequireNone(CK_SESSION_HANDLE handle, OperationKind kind) const;
+  void Start(CK_SESSION_HANDLE handle, OperationKind kind, std::unique_ptr<Operation> operation);
+  std::unique_ptr<Operation> Take(CK_SESSION_HANDLE handle, OperationKind kind);
   // Puts an operation back, unless the session has gone or has a new one.
-  void KeepSign(CK_SESSION_HANDLE handle, std::unique_ptr<SignOperation> operation) noexcept;
+  void Keep(CK_SESSION_HANDLE handle, OperationKind kind, std::unique_ptr<Operation> operation) noexcept;
+  // Ends an operation; false if there is none.
+  bool Cancel(CK_SESSION_HANDLE handle, OperationKind kind);
+  bool CancelSearch(CK_SESSION_HANDLE handle);
+  // Whether an operation or a search is active.
+  bool AnyActive(CK_SESSION_HANDLE handle) const;
 
   void LockForFork() noexcept { mutex_.lock(); }
   void UnlockInParent() noexcept { mutex_.unlock(); }
@@ -67,7 +74,7 @@ class SessionTable {
   struct Session {
     CK_SLOT_ID slot;
     std::optional<Search> search;
-    std::unique_ptr<SignOperation> sign;
+    std::array<std::unique_ptr<Operation>, kOperationKinds> operations;
   };
   struct Login {
     std::string label;
@@ -85,24 +92,25 @@ class SessionTable {
   std::map<CK_SLOT_ID, Login> logins_;
 };
 
-// Holds the signature operation of a session while an entry point works on it. Every exit ends the
-// operation, except after Keep().
+// Holds an operation of a session while an entry point works on it. Every exit ends the operation, except
+// after Keep().
 class OperationScope {
  public:
   // @throws Pkcs11Error CKR_SESSION_HANDLE_INVALID, CKR_OPERATION_NOT_INITIALIZED
-  OperationScope(SessionTable& sessions, CK_SESSION_HANDLE handle)
-      : sessions_(sessions), handle_(handle), operation_(sessions.TakeSign(handle)) {}
+  OperationScope(SessionTable& sessions, CK_SESSION_HANDLE handle, OperationKind kind)
+      : sessions_(sessions), handle_(handle), kind_(kind), operation_(sessions.Take(handle, kind)) {}
   OperationScope(const OperationScope&) = delete;
   OperationScope& operator=(const OperationScope&) = delete;
 
-  SignOperation& operator*() { return *operation_; }
-  SignOperation* operator->() { return operation_.get(); }
-  void Keep() noexcept { sessions_.KeepSign(handle_, std::move(operation_)); }
+  Operation& operator*() { return *operation_; }
+  Operation* operator->() { return operation_.get(); }
+  void Keep() noexcept { sessions_.Keep(handle_, kind_, std::move(operation_)); }
 
  private:
   SessionTable& sessions_;
   CK_SESSION_HANDLE handle_;
-  std::unique_ptr<SignOperation> operation_;
+  OperationKind kind_;
+  std::unique_ptr<Operation> operation_;
 };
 
 }  // namespace tlskeep

@@ -1,6 +1,7 @@
 // Builds a token's objects.
 #include "token.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace tlskeep {
@@ -19,6 +20,17 @@ std::string SerialNumber(const Libcrypto& libcrypto, const std::string& label) {
   return serial;
 }
 
+KeyPolicy PolicyOf(const ListedToken& listed) {
+  // What every service of version 1 admits: PROTOCOL.md.
+  static const std::vector<std::string> kWithoutWord = {"SHA-256", "SHA-384", "SHA-512"};
+  KeyPolicy policy{listed.mechanisms, listed.decrypt_mechanisms, {}};
+  const std::vector<std::string>& names = listed.hashes ? *listed.hashes : kWithoutWord;
+  for (const HashAlgorithm hash : kAllHashes) {
+    if (std::find(names.begin(), names.end(), HashName(hash)) != names.end()) policy.hashes.push_back(hash);
+  }
+  return policy;
+}
+
 }  // namespace
 
 Token MakeToken(Libcrypto& libcrypto, ListedToken listed) {
@@ -32,12 +44,14 @@ Token MakeToken(Libcrypto& libcrypto, ListedToken listed) {
 
   Token token;
   token.serial_number = SerialNumber(libcrypto, listed.label);
-  token.mechanisms = MechanismsFor(key.type, listed.mechanisms);
+  KeyPolicy policy = PolicyOf(listed);
+  token.offers = OffersFor(key.type, policy);
   const auto add = [&token](Object object) {
     token.objects.push_back(std::make_shared<const Object>(std::move(object)));
   };
-  add(MakePrivateKey(listed.label, key, leaf, token.mechanisms));
-  add(MakePublicKey(listed.label, key, leaf));
+  add(MakePrivateKey(listed.label, key, leaf, token.offers, std::move(policy.hashes)));
+  add(MakePublicKey(listed.label, key, leaf, token.offers));
+  for (const Offer& offer : OffersFor(kNoKey, {})) token.offers.push_back(offer);
   for (std::size_t position = 0; position < chain.size(); ++position) {
     add(MakeCertificate(libcrypto, listed.label, chain[position], position));
   }

@@ -17,7 +17,7 @@ inline constexpr CK_ULONG kLongestPin = 64;
 struct Token {
   ListedToken listed;
   std::string serial_number;  // 16 hexadecimal digits
-  std::vector<const Mechanism*> mechanisms;
+  std::vector<Offer> offers;  // of C_GetMechanismList, those without a key last
   std::vector<std::shared_ptr<const Object>> objects;
 };
 

@@ -111,6 +111,7 @@ void TokenDirectory::Publish(Listing listing) {
 
   const std::lock_guard lock(mutex_);
   const auto now = SteadyClock::now();
+  const bool first = !generation_;
   generation_ = listing.generation;
   for (auto& token : tokens) {
     const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& entry) {
@@ -124,6 +125,7 @@ void TokenDirectory::Publish(Listing listing) {
     entry.slot.objects.clear();
     for (const auto& object : token->objects) entry.slot.objects.push_back(objects_.Add(object));
     entry.slot.token = std::move(token);
+    entry.event = !first;
   }
   for (Entry& entry : entries_) {
     if (entry.slot.token == nullptr) continue;
@@ -135,6 +137,7 @@ void TokenDirectory::Publish(Listing listing) {
     if (now - *entry.missing_since < list_deadline_) continue;
     entry.slot.token = nullptr;
     entry.slot.objects.clear();
+    entry.event = true;
   }
 }
 
@@ -162,6 +165,14 @@ Slot TokenDirectory::TokenAt(CK_SLOT_ID id) const {
 std::shared_ptr<const Object> TokenDirectory::Find(CK_OBJECT_HANDLE handle) const {
   const std::lock_guard lock(mutex_);
   return objects_.Find(handle);
+}
+
+std::optional<CK_SLOT_ID> TokenDirectory::TakeEvent() {
+  const std::lock_guard lock(mutex_);
+  for (std::size_t id = 0; id < entries_.size(); ++id) {
+    if (std::exchange(entries_[id].event, false)) return id;
+  }
+  return std::nullopt;
 }
 
 void TokenDirectory::ResetInChild() noexcept {

@@ -40,6 +40,9 @@ class TokenDirectory {
   // The slot with its token. @throws Pkcs11Error CKR_SLOT_ID_INVALID, CKR_TOKEN_NOT_PRESENT
   Slot TokenAt(CK_SLOT_ID id) const;
   std::shared_ptr<const Object> Find(CK_OBJECT_HANDLE handle) const;
+  // A slot whose token has come, gone or changed since this last named it; what the first listing holds does
+  // not count.
+  std::optional<CK_SLOT_ID> TakeEvent();
 
   void LockForFork() noexcept { mutex_.lock(); }
   void UnlockInParent() noexcept { mutex_.unlock(); }
@@ -49,6 +52,7 @@ class TokenDirectory {
   struct Entry {
     Slot slot;
     std::optional<SteadyClock::time_point> missing_since;
+    bool event = false;  // for TakeEvent
   };
 
   std::optional<Listing> Fetch(bool first, std::optional<std::uint64_t> known_generation);

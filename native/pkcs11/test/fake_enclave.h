@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "client/cbor.h"
+#include "fake_wire.h"
 #include "test_keys.h"
 
 namespace tlskeep::test {
@@ -70,6 +71,13 @@ class FakeEnclave {
   // Closes connections beyond this many as soon as they are accepted.
   void SetLargestConnections(std::size_t connections) { largest_connections_ = connections; }
 
+  // Serves under the usage policy `general` instead of `tls-server`.
+  void SetGeneral(bool general) { general_ = general; }
+  // Lists tokens as the first services did, without `hashes` and `decryptMechanisms`.
+  void SetFirstEdition(bool first_edition) { first_edition_ = first_edition; }
+  // Answers `sign` with this many bytes that are no signature, for tests of everything around it; 0 ends it.
+  void SetFastSignature(std::size_t bytes) { fast_signature_ = bytes; }
+
   std::uint64_t connections() const { return connections_; }
   std::uint64_t requests(const std::string& op) const;
 
@@ -85,6 +93,10 @@ class FakeEnclave {
   void Serve(Connection& connection);
   bool GreetHybrid(int fd);
   Bytes Answer(Session& session, ByteView body);
+  Bytes AnswerList(std::uint64_t id, std::uint64_t offset) const;
+  Bytes AnswerDecrypt(Session& session, std::uint64_t id, CborReader& reader);
+  // The key of a fingerprint, or kUnknownKey or kLoginRequired.
+  StatusCode FindKey(const Session& session, ByteView fingerprint, Key& key) const;
   Bytes AnswerSign(Session& session, std::uint64_t id, CborReader& reader);
   void SendAnswer(int fd, const std::string& op, Bytes answer);
   Fault NextFault();
@@ -100,6 +112,9 @@ class FakeEnclave {
   std::atomic<std::int64_t> delay_ms_ = 0;
   std::atomic<std::size_t> page_size_ = 1024;
   std::atomic<std::size_t> largest_connections_ = 1024;
+  std::atomic<bool> general_ = false;
+  std::atomic<bool> first_edition_ = false;
+  std::atomic<std::size_t> fast_signature_ = 0;
   std::atomic<std::uint64_t> connections_ = 0;
 
   int listener_ = -1;

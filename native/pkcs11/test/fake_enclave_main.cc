@@ -1,7 +1,7 @@
 // tlskeep-fake-enclave: the fake enclave as a program, to try consumers of the module against.
 //
-// Usage: tlskeep-fake-enclave SOCKET LABEL:PIN:KIND[:CHAIN.pem] ...
-// KIND is rsa2048, rsa3072, rsa4096, p256 or p384. The certificate chain, for the name localhost, is
+// Usage: tlskeep-fake-enclave [--general] SOCKET LABEL:PIN:KIND[:CHAIN.pem] ...
+// KIND is rsa2048, rsa3072, rsa4096, p256, p384 or ed25519. --general: under the usage policy of that name. The certificate chain, for the name localhost, is
 // written to CHAIN.pem. Prints "ready" when it listens and ends on SIGTERM, SIGINT or the end of its input.
 #include <poll.h>
 #include <signal.h>
@@ -46,8 +46,10 @@ void WaitForEnd() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 3) {
-    std::fprintf(stderr, "usage: %s SOCKET LABEL:PIN:KIND[:CHAIN.pem] ...\n", argv[0]);
+  const bool general = argc > 1 && std::string(argv[1]) == "--general";
+  const int first = general ? 2 : 1;
+  if (argc < first + 2) {
+    std::fprintf(stderr, "usage: %s [--general] SOCKET LABEL:PIN:KIND[:CHAIN.pem] ...\n", argv[0]);
     return EXIT_FAILURE;
   }
   struct sigaction action {};
@@ -55,8 +57,9 @@ int main(int argc, char** argv) {
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
   try {
-    FakeEnclave enclave(argv[1]);
-    for (int i = 2; i < argc; ++i) enclave.Provision(ParseToken(argv[i]));
+    FakeEnclave enclave(argv[first]);
+    enclave.SetGeneral(general);
+    for (int i = first + 1; i < argc; ++i) enclave.Provision(ParseToken(argv[i]));
     std::puts("ready");
     std::fflush(stdout);
     WaitForEnd();

@@ -76,17 +76,6 @@ TEST_F(GeneralTest, HasEveryFunction) {
   }
 }
 
-TEST_F(GeneralTest, RefusesWhatItDoesNotHave) {
-  Initialize();
-  CK_MECHANISM mechanism{CKM_SHA256, nullptr, 0};
-  EXPECT_EQ(module_->C_DigestInit(1, &mechanism), CKR_FUNCTION_NOT_SUPPORTED);
-  EXPECT_EQ(module_->C_GenerateKeyPair(1, &mechanism, nullptr, 0, nullptr, 0, nullptr, nullptr),
-            CKR_FUNCTION_NOT_SUPPORTED);
-  EXPECT_EQ(module_->C_DestroyObject(1, 1), CKR_FUNCTION_NOT_SUPPORTED);
-  EXPECT_EQ(module_->C_GetFunctionStatus(1), CKR_FUNCTION_NOT_PARALLEL);
-  EXPECT_EQ(module_->C_CancelFunction(1), CKR_FUNCTION_NOT_PARALLEL);
-}
-
 TEST_F(GeneralTest, FinalizeEndsWhatOtherThreadsWaitFor) {
   StartEnclave();
   setenv("TLSKEEP_DEADLINE_MS", "60000", 1);

@@ -16,6 +16,8 @@ LoadedModule::LoadedModule() : handle_(dlopen(TLSKEEP_MODULE, RTLD_NOW | RTLD_LO
   if (get == nullptr || get(&functions_) != CKR_OK) throw std::runtime_error("no C_GetFunctionList");
 }
 
+void* LoadedModule::Symbol(const char* name) const { return dlsym(handle_, name); }
+
 LoadedModule::~LoadedModule() {
   functions_->C_Finalize(nullptr);
   dlclose(handle_);

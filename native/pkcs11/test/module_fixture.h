@@ -25,6 +25,7 @@ class LoadedModule {
   LoadedModule& operator=(const LoadedModule&) = delete;
 
   CK_FUNCTION_LIST* operator->() const { return functions_; }
+  void* Symbol(const char* name) const;  // null if it is not exported
 
  private:
   void* handle_;

@@ -1,4 +1,4 @@
-// Keys, certificates and signatures with the machine's own libcrypto.
+// Keys and certificates with the machine's own libcrypto.
 #include "test_keys.h"
 
 #include <openssl/core_names.h>
@@ -15,20 +15,17 @@
 namespace tlskeep::test {
 namespace {
 
-struct ContextFree {
-  void operator()(EVP_PKEY_CTX* context) const noexcept { EVP_PKEY_CTX_free(context); }
-};
 struct CertificateFree {
   void operator()(X509* certificate) const noexcept { X509_free(certificate); }
 };
-using Context = std::unique_ptr<EVP_PKEY_CTX, ContextFree>;
 using Certificate = std::unique_ptr<X509, CertificateFree>;
 
 constexpr std::pair<KeyKind, const char*> kKinds[] = {{KeyKind::kRsa2048, "rsa2048"},
                                                        {KeyKind::kRsa3072, "rsa3072"},
                                                        {KeyKind::kRsa4096, "rsa4096"},
                                                        {KeyKind::kP256, "p256"},
-                                                       {KeyKind::kP384, "p384"}};
+                                                       {KeyKind::kP384, "p384"},
+                                                       {KeyKind::kEd25519, "ed25519"}};
 
 void Require(bool fact) {
   if (!fact) throw std::runtime_error("libcrypto refused");
@@ -74,8 +71,6 @@ const Key& AuthorityKey() {
   return key;
 }
 
-std::size_t OrderBytes(const Key& key) { return static_cast<std::size_t>(EVP_PKEY_get_bits(key.get()) + 7) / 8; }
-
 }  // namespace
 
 Key MakeKey(KeyKind kind) {
@@ -96,6 +91,9 @@ Key MakeKey(KeyKind kind) {
     case KeyKind::kP384:
       key = EVP_EC_gen("P-384");
       break;
+    case KeyKind::kEd25519:
+      key = EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519");
+      break;
   }
   Require(key != nullptr);
   return Key(key, KeyFree());
@@ -105,7 +103,7 @@ KeyKind KeyKindNamed(const std::string& name) {
   for (const auto& [kind, known] : kKinds) {
     if (known == name) return kind;
   }
-  throw std::invalid_argument("a key is one of rsa2048, rsa3072, rsa4096, p256, p384");
+  throw std::invalid_argument("a key is one of rsa2048, rsa3072, rsa4096, p256, p384, ed25519");
 }
 
 std::string KeyKindName(KeyKind kind) {
@@ -149,103 +147,6 @@ Bytes Sha(const char* name, ByteView data) {
   Require(EVP_Q_digest(nullptr, name, nullptr, data.data(), data.size(), digest.data(), &size) == 1);
   digest.resize(size);
   return digest;
-}
-
-namespace {
-
-Bytes RunSign(EVP_PKEY_CTX* context, ByteView data) {
-  std::size_t size = 0;
-  if (EVP_PKEY_sign(context, nullptr, &size, data.data(), data.size()) != 1) return {};
-  Bytes signature(size);
-  if (EVP_PKEY_sign(context, signature.data(), &size, data.data(), data.size()) != 1) return {};
-  signature.resize(size);
-  return signature;
-}
-
-Context SignContext(const Key& key) {
-  Context context(EVP_PKEY_CTX_new(key.get(), nullptr));
-  if (context == nullptr || EVP_PKEY_sign_init(context.get()) != 1) return nullptr;
-  return context;
-}
-
-}  // namespace
-
-Bytes SignRsaPkcs(const Key& key, ByteView digest_info) {
-  const Context context = SignContext(key);
-  if (context == nullptr || EVP_PKEY_CTX_set_rsa_padding(context.get(), RSA_PKCS1_PADDING) != 1) return {};
-  return RunSign(context.get(), digest_info);
-}
-
-Bytes SignRsaPss(const Key& key, const std::string& hash, int salt_bytes, ByteView digest) {
-  const Context context = SignContext(key);
-  const EVP_MD* md = EVP_get_digestbyname(hash.c_str());
-  if (context == nullptr || md == nullptr ||
-      EVP_PKEY_CTX_set_rsa_padding(context.get(), RSA_PKCS1_PSS_PADDING) != 1 ||
-      EVP_PKEY_CTX_set_signature_md(context.get(), md) != 1 ||
-      EVP_PKEY_CTX_set_rsa_mgf1_md(context.get(), md) != 1 ||
-      EVP_PKEY_CTX_set_rsa_pss_saltlen(context.get(), salt_bytes) != 1) {
-    return {};
-  }
-  return RunSign(context.get(), digest);
-}
-
-Bytes SignEcdsa(const Key& key, ByteView digest) {
-  const Context context = SignContext(key);
-  if (context == nullptr) return {};
-  const Bytes der = RunSign(context.get(), digest);
-  const unsigned char* position = der.data();
-  ECDSA_SIG* signature = d2i_ECDSA_SIG(nullptr, &position, static_cast<long>(der.size()));
-  if (signature == nullptr) return {};
-  const std::size_t part = OrderBytes(key);
-  Bytes raw(2 * part);
-  BN_bn2binpad(ECDSA_SIG_get0_r(signature), raw.data(), static_cast<int>(part));
-  BN_bn2binpad(ECDSA_SIG_get0_s(signature), raw.data() + part, static_cast<int>(part));
-  ECDSA_SIG_free(signature);
-  return raw;
-}
-
-namespace {
-
-bool VerifyMessage(const Key& key, const char* hash, int padding, int salt_bytes, ByteView message,
-                   ByteView signature) {
-  EVP_MD_CTX* digest = EVP_MD_CTX_new();
-  EVP_PKEY_CTX* context = nullptr;
-  bool good = EVP_DigestVerifyInit_ex(digest, &context, hash, nullptr, nullptr, key.get(), nullptr) == 1 &&
-              EVP_PKEY_CTX_set_rsa_padding(context, padding) == 1;
-  if (good && padding == RSA_PKCS1_PSS_PADDING) {
-    good = EVP_PKEY_CTX_set_rsa_pss_saltlen(context, salt_bytes) == 1;
-  }
-  good = good &&
-         EVP_DigestVerify(digest, signature.data(), signature.size(), message.data(), message.size()) == 1;
-  EVP_MD_CTX_free(digest);
-  return good;
-}
-
-}  // namespace
-
-bool VerifyRsaPkcs(const Key& key, const char* hash, ByteView message, ByteView signature) {
-  return VerifyMessage(key, hash, RSA_PKCS1_PADDING, 0, message, signature);
-}
-
-bool VerifyRsaPss(const Key& key, const char* hash, int salt_bytes, ByteView message, ByteView signature) {
-  return VerifyMessage(key, hash, RSA_PKCS1_PSS_PADDING, salt_bytes, message, signature);
-}
-
-bool VerifyEcdsa(const Key& key, ByteView digest, ByteView signature) {
-  const std::size_t part = OrderBytes(key);
-  if (signature.size() != 2 * part) return false;
-  ECDSA_SIG* pair = ECDSA_SIG_new();
-  ECDSA_SIG_set0(pair, BN_bin2bn(signature.data(), static_cast<int>(part), nullptr),
-                 BN_bin2bn(signature.data() + part, static_cast<int>(part), nullptr));
-  unsigned char* der = nullptr;
-  const int size = i2d_ECDSA_SIG(pair, &der);
-  ECDSA_SIG_free(pair);
-  const Context context(EVP_PKEY_CTX_new(key.get(), nullptr));
-  const bool good = EVP_PKEY_verify_init(context.get()) == 1 &&
-                    EVP_PKEY_verify(context.get(), der, static_cast<std::size_t>(size), digest.data(),
-                                    digest.size()) == 1;
-  OPENSSL_free(der);
-  return good;
 }
 
 }  // namespace tlskeep::test

@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,7 +12,7 @@
 
 namespace tlskeep::test {
 
-enum class KeyKind { kRsa2048, kRsa3072, kRsa4096, kP256, kP384 };
+enum class KeyKind { kRsa2048, kRsa3072, kRsa4096, kP256, kP384, kEd25519 };
 
 struct KeyFree {
   void operator()(EVP_PKEY* key) const noexcept { EVP_PKEY_free(key); }
@@ -20,7 +21,7 @@ using Key = std::shared_ptr<EVP_PKEY>;
 
 // A new pair.
 Key MakeKey(KeyKind kind);
-// Of "rsa2048", "rsa3072", "rsa4096", "p256" or "p384". @throws std::invalid_argument
+// Of "rsa2048", "rsa3072", "rsa4096", "p256", "p384" or "ed25519". @throws std::invalid_argument
 KeyKind KeyKindNamed(const std::string& name);
 std::string KeyKindName(KeyKind kind);
 Bytes PublicKeyInfo(const Key& key);
@@ -37,11 +38,23 @@ Bytes Sha(const char* name, ByteView data);
 // The private operations as the enclave does them. Empty if the key or the data cannot be used so.
 Bytes SignRsaPkcs(const Key& key, ByteView digest_info);
 Bytes SignRsaPss(const Key& key, const std::string& hash, int salt_bytes, ByteView digest);
+Bytes SignRsaRaw(const Key& key, ByteView data);
 Bytes SignEcdsa(const Key& key, ByteView digest);
+Bytes SignEddsa(const Key& key, ByteView message);
+
+// A mechanism of PROTOCOL.md's `decrypt`, with OAEP's parameter.
+struct RsaPadding {
+  std::string mechanism;
+  std::string hash;
+  std::string mgf_hash;
+  Bytes label;
+};
+std::optional<Bytes> DecryptRsa(const Key& key, const RsaPadding& padding, ByteView encrypted);
 
 // Verify what PKCS #11 returns over a message.
 bool VerifyRsaPkcs(const Key& key, const char* hash, ByteView message, ByteView signature);
 bool VerifyRsaPss(const Key& key, const char* hash, int salt_bytes, ByteView message, ByteView signature);
+bool VerifyEddsa(const Key& key, ByteView message, ByteView signature);
 bool VerifyEcdsa(const Key& key, ByteView digest, ByteView signature);
 
 }  // namespace tlskeep::test

@@ -25,7 +25,7 @@ TEST_F(TokenTest, DescribesSlotAndToken) {
   EXPECT_EQ(std::memcmp(info.model, "Nitro Enclave   ", 16), 0);
   EXPECT_EQ(std::memcmp(info.serialNumber, "4b5e57f6eb2f42b9", 16), 0);  // echo -n web | sha256sum
   EXPECT_EQ(info.flags,
-            CKF_WRITE_PROTECTED | CKF_LOGIN_REQUIRED | CKF_USER_PIN_INITIALIZED | CKF_TOKEN_INITIALIZED);
+            CKF_RNG | CKF_WRITE_PROTECTED | CKF_LOGIN_REQUIRED | CKF_USER_PIN_INITIALIZED | CKF_TOKEN_INITIALIZED);
   EXPECT_EQ(info.ulMinPinLen, 4U);
   EXPECT_EQ(info.ulMaxPinLen, 64U);
   EXPECT_EQ(info.ulSessionCount, 0U);
@@ -57,31 +57,6 @@ TEST_F(TokenTest, ACallerMayBeginWithABuffer) {
   CK_ULONG count = 8;
   EXPECT_EQ(module_->C_GetSlotList(CK_TRUE, slots, &count), CKR_OK);
   EXPECT_EQ(count, 1U);
-}
-
-TEST_F(TokenTest, OffersWhatTheKeyCanDo) {
-  StartEnclave(KeyKind::kRsa2048);
-  enclave_->Provision(MakeFakeToken("ec", "9999", KeyKind::kP256));
-  Initialize();
-  FirstSlot();
-  CK_MECHANISM_TYPE types[16];
-  CK_ULONG count = 16;
-  ASSERT_EQ(module_->C_GetMechanismList(1, types, &count), CKR_OK);
-  EXPECT_EQ(std::vector(types, types + count),
-            (std::vector<CK_MECHANISM_TYPE>{CKM_RSA_PKCS, CKM_SHA256_RSA_PKCS, CKM_SHA384_RSA_PKCS,
-                                            CKM_SHA512_RSA_PKCS, CKM_RSA_PKCS_PSS, CKM_SHA256_RSA_PKCS_PSS,
-                                            CKM_SHA384_RSA_PKCS_PSS, CKM_SHA512_RSA_PKCS_PSS}));
-  count = 16;
-  ASSERT_EQ(module_->C_GetMechanismList(0, types, &count), CKR_OK);
-  EXPECT_EQ(std::vector(types, types + count),
-            (std::vector<CK_MECHANISM_TYPE>{CKM_ECDSA, CKM_ECDSA_SHA256, CKM_ECDSA_SHA384, CKM_ECDSA_SHA512}));
-  CK_MECHANISM_INFO info{};
-  ASSERT_EQ(module_->C_GetMechanismInfo(1, CKM_RSA_PKCS, &info), CKR_OK);
-  EXPECT_EQ(info.ulMinKeySize, 2048U);
-  EXPECT_EQ(info.ulMaxKeySize, 4096U);
-  EXPECT_EQ(info.flags, CKF_SIGN);
-  EXPECT_EQ(module_->C_GetMechanismInfo(1, CKM_ECDSA, &info), CKR_MECHANISM_INVALID);
-  EXPECT_EQ(module_->C_GetMechanismInfo(1, CKM_SHA256, &info), CKR_MECHANISM_INVALID);
 }
 
 TEST_F(TokenTest, ReadsAListOfManyPages) {

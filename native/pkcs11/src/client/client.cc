@@ -125,7 +125,7 @@ void Client::Login(const std::string& label, ByteView pin, SteadyClock::time_poi
   });
 }
 
-Bytes Client::Sign(const SignRequest& request, const PinSource& pin_of, SteadyClock::time_point last_listed) {
+Bytes Client::UseKey(const KeyRequest& request, const PinSource& pin_of, SteadyClock::time_point last_listed) {
   const Deadline deadline = Deadline::In(operation_time_);
   return WithRetries(deadline, deadline, [&](Connection& connection, Deadline until) {
     for (bool relogged_in = false;; relogged_in = true) {
@@ -141,7 +141,7 @@ Bytes Client::Sign(const SignRequest& request, const PinSource& pin_of, SteadyCl
         }
       }
       const std::uint32_t id = connection.NextId();
-      const Answer answer = connection.Exchange(id, SignFrame(id, request), until);
+      const Answer answer = connection.Exchange(id, KeyFrame(id, request), until);
       switch (answer.status.status) {
         case Status::kOk:
           return BytesResult(answer);
@@ -157,6 +157,19 @@ Bytes Client::Sign(const SignRequest& request, const PinSource& pin_of, SteadyCl
           Refused(answer.status);
       }
     }
+  });
+}
+
+Bytes Client::Random(std::size_t size) {
+  const Deadline deadline = Deadline::In(operation_time_);
+  return WithRetries(deadline, deadline, [&](Connection& connection, Deadline until) {
+    const std::uint32_t id = connection.NextId();
+    const Answer answer = connection.Exchange(id, RandomFrame(id, size), until);
+    if (answer.status.status == Status::kBusy) throw TryAgain{answer.status.rv, "the enclave is busy"};
+    if (answer.status.status != Status::kOk) Refused(answer.status);
+    Bytes random = BytesResult(answer);
+    if (random.size() != size) throw TransportError("malformed answer: random bytes of a wrong length");
+    return random;
   });
 }
 

@@ -19,7 +19,7 @@ struct Listing {
 
 class Client {
  public:
-  // `deadline`: how long Login and Sign may take, retries included.
+  // `deadline`: how long Login, UseKey and Random may take, retries included.
   Client(Pool& pool, const Canceller& canceller, std::chrono::milliseconds deadline)
       : pool_(pool), canceller_(canceller), operation_time_(deadline) {}
 
@@ -34,9 +34,12 @@ class Client {
   // @throws Pkcs11Error with the CK_RV of the service's refusal, or CKR_DEVICE_ERROR at the deadline.
   void Login(const std::string& label, ByteView pin, SteadyClock::time_point last_listed);
 
-  // Signs, in one round trip on a connection that has proved the PIN.
+  // Signs or decrypts, in one round trip on a connection that has proved the PIN.
   // @throws Pkcs11Error as Login does; CKR_USER_NOT_LOGGED_IN if there is no PIN, or it is no longer right.
-  Bytes Sign(const SignRequest& request, const PinSource& pin_of, SteadyClock::time_point last_listed);
+  Bytes UseKey(const KeyRequest& request, const PinSource& pin_of, SteadyClock::time_point last_listed);
+
+  // `size` random bytes of the enclave's, 1 to kLargestRandom. @throws Pkcs11Error as Login does
+  Bytes Random(std::size_t size);
 
  private:
   // A refusal that may pass by itself. Carries what to answer if it does not before the deadline.

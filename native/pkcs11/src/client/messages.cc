@@ -11,7 +11,7 @@ namespace tlskeep {
 namespace {
 
 constexpr std::size_t kLargestCertificate = 8 * 1024;
-constexpr std::size_t kLargestMechanisms = 64;
+constexpr std::size_t kLargestNames = 64;
 
 [[noreturn]] void Malformed(const char* what) { throw TransportError(std::string("malformed answer: ") + what); }
 
@@ -51,12 +51,12 @@ std::vector<Bytes> ReadCertificates(CborReader& reader) {
   return certificates;
 }
 
-std::vector<std::string> ReadMechanisms(CborReader& reader) {
+std::vector<std::string> ReadNames(CborReader& reader) {
   const std::size_t count = reader.Array();
-  if (count > kLargestMechanisms) Malformed("too many mechanisms");
-  std::vector<std::string> mechanisms;
-  for (std::size_t left = count; left > 0; --left) mechanisms.emplace_back(reader.Text());
-  return mechanisms;
+  if (count > kLargestNames) Malformed("too many names");
+  std::vector<std::string> names;
+  for (std::size_t left = count; left > 0; --left) names.emplace_back(reader.Text());
+  return names;
 }
 
 ListedToken ReadToken(CborReader& reader) {
@@ -74,7 +74,11 @@ ListedToken ReadToken(CborReader& reader) {
     } else if (key == "publicKey") {
       token.public_key = ToBytes(reader.ByteString());
     } else if (key == "mechanisms") {
-      token.mechanisms = ReadMechanisms(reader);
+      token.mechanisms = ReadNames(reader);
+    } else if (key == "hashes") {
+      token.hashes = ReadNames(reader);
+    } else if (key == "decryptMechanisms") {
+      token.decrypt_mechanisms = ReadNames(reader);
     } else if (key == "expires") {
       token.expires = reader.Unsigned();
     } else {
@@ -116,18 +120,29 @@ Secret LoginFrame(std::uint32_t id, std::string_view label, ByteView pin) {
   return frame;
 }
 
-Bytes SignFrame(std::uint32_t id, const SignRequest& request) {
-  CborWriter writer = Request(id, "sign", 4);
+Bytes KeyFrame(std::uint32_t id, const KeyRequest& request) {
+  CborWriter writer = Request(id, request.op, 4);
   writer.ByteString(request.fingerprint);
   writer.Text(request.mechanism);
   writer.ByteString(request.data);
-  if (request.pss) {
+  if (const auto* pss = std::get_if<PssParameter>(&request.parameter)) {
     writer.Array(2);
-    writer.Text(request.pss->hash);
-    writer.Unsigned(request.pss->salt_bytes);
+    writer.Text(pss->hash);
+    writer.Unsigned(pss->salt_bytes);
+  } else if (const auto* oaep = std::get_if<OaepParameter>(&request.parameter)) {
+    writer.Array(3);
+    writer.Text(oaep->hash);
+    writer.Text(oaep->mgf_hash);
+    writer.ByteString(oaep->label);
   } else {
     writer.Null();
   }
+  return Frame(writer);
+}
+
+Bytes RandomFrame(std::uint32_t id, std::size_t size) {
+  CborWriter writer = Request(id, "random", 1);
+  writer.Unsigned(size);
   return Frame(writer);
 }
 

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "bytes.h"
@@ -19,17 +20,28 @@ inline constexpr std::size_t kFingerprintBytes = 32;
 inline constexpr std::size_t kLargestLabel = 32;
 inline constexpr std::size_t kLargestTokens = 1024;
 
+inline constexpr std::size_t kLargestRandom = 1024;
+
+// The parameters of mechanisms; hashes by HashName.
 struct PssParameter {
-  const char* hash;  // "SHA-256", "SHA-384" or "SHA-512"
+  const char* hash;
   std::uint64_t salt_bytes;
 };
+struct OaepParameter {
+  const char* hash;
+  const char* mgf_hash;
+  Bytes label;
+};
+using KeyParameter = std::variant<std::monostate, PssParameter, OaepParameter>;
 
-struct SignRequest {
+// A request that needs a private key.
+struct KeyRequest {
+  const char* op;     // "sign" or "decrypt"
   std::string label;  // whose PIN opens the key
   Bytes fingerprint;  // SHA-256 of the SubjectPublicKeyInfo
   const char* mechanism;
   Bytes data;
-  std::optional<PssParameter> pss;
+  KeyParameter parameter;
 };
 
 // A token as the enclave lists it; certificates and keys are DER, not yet parsed.
@@ -38,6 +50,9 @@ struct ListedToken {
   std::vector<Bytes> certificates;
   Bytes public_key;
   std::vector<std::string> mechanisms;
+  // Names, and none given by a service that does not know the key yet.
+  std::optional<std::vector<std::string>> hashes;
+  std::vector<std::string> decrypt_mechanisms;
   std::uint64_t expires;  // seconds since the epoch
 
   bool operator==(const ListedToken&) const = default;
@@ -54,7 +69,9 @@ Bytes HelloFrame(std::uint32_t id);
 Bytes GenerationFrame(std::uint32_t id);
 Bytes ListFrame(std::uint32_t id, std::uint64_t offset);
 Secret LoginFrame(std::uint32_t id, std::string_view label, ByteView pin);
-Bytes SignFrame(std::uint32_t id, const SignRequest& request);
+Bytes KeyFrame(std::uint32_t id, const KeyRequest& request);
+// `size`: 1 to kLargestRandom.
+Bytes RandomFrame(std::uint32_t id, std::size_t size);
 
 // An answer whose array has been opened: `status`, and for ok the reader stands before the result.
 struct Answer {

@@ -4,6 +4,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include <ctime>
 #include <memory>
 #include <stdexcept>
 
@@ -25,10 +26,19 @@ Bytes Der(Part* part, Encode encode) {
   return der;
 }
 
+std::string Date(const ASN1_TIME* time) {
+  tm utc{};
+  char date[16];
+  if (ASN1_TIME_to_tm(time, &utc) != 1 || strftime(date, sizeof date, "%Y%m%d", &utc) != 8) {
+    throw std::runtime_error("a certificate with an unreadable validity");
+  }
+  return date;
+}
+
 }  // namespace
 
 Certificate ParseCertificate(Libcrypto& libcrypto, ByteView der) {
-  const std::lock_guard lock(libcrypto.gate());
+  const LibcryptoCall call(libcrypto);
   X509* parsed = X509_new_ex(libcrypto.context(), nullptr);
   if (parsed == nullptr) throw std::bad_alloc();
   const unsigned char* position = der.data();
@@ -44,6 +54,8 @@ Certificate ParseCertificate(Libcrypto& libcrypto, ByteView der) {
   result.issuer = Der(X509_get_issuer_name(parsed), i2d_X509_NAME);
   result.serial_number = Der(X509_get_serialNumber(parsed), i2d_ASN1_INTEGER);
   result.public_key_info = Der(X509_get_X509_PUBKEY(parsed), i2d_X509_PUBKEY);
+  result.start_date = Date(X509_get0_notBefore(parsed));
+  result.end_date = Date(X509_get0_notAfter(parsed));
   result.authority = X509_check_ca(parsed) == 1;
   return result;
 }

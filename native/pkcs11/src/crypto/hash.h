@@ -1,4 +1,4 @@
-// SHA-2 (and SHA-1 for CKA_CHECK_VALUE), over one piece or many.
+// SHA-1 and SHA-2, over one piece or many.
 #pragma once
 
 #include <memory>

@@ -12,8 +12,9 @@
 namespace tlskeep {
 namespace {
 
-constexpr const char* kDigestNames[kHashAlgorithms] = {"SHA1", "SHA256", "SHA384", "SHA512"};
-constexpr std::size_t kDigestBytes[kHashAlgorithms] = {20, 32, 48, 64};
+// libcrypto knows them by the protocol's names too.
+constexpr const char* kDigestNames[kHashAlgorithms] = {"SHA-1", "SHA-224", "SHA-256", "SHA-384", "SHA-512"};
+constexpr std::size_t kDigestBytes[kHashAlgorithms] = {20, 28, 32, 48, 64};
 
 constinit std::atomic<bool> started = false;
 
@@ -21,8 +22,10 @@ constinit std::atomic<bool> started = false;
 
 std::size_t HashBytes(HashAlgorithm algorithm) { return kDigestBytes[static_cast<std::size_t>(algorithm)]; }
 
+const char* HashName(HashAlgorithm algorithm) { return kDigestNames[static_cast<std::size_t>(algorithm)]; }
+
 Libcrypto::Libcrypto() {
-  const LibcryptoThread thread;
+  const LibcryptoCall call(*this);
   constexpr std::uint64_t kOptions =
       OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS;
   started = true;
@@ -41,7 +44,7 @@ Libcrypto::Libcrypto() {
 }
 
 Libcrypto::~Libcrypto() {
-  const LibcryptoThread thread;
+  const LibcryptoCall call(*this);
   Release();
 }
 
@@ -51,7 +54,7 @@ void Libcrypto::Release() noexcept {
   OSSL_LIB_CTX_free(context_);
 }
 
-LibcryptoThread::~LibcryptoThread() { OPENSSL_thread_stop(); }
+LibcryptoCall::~LibcryptoCall() { OPENSSL_thread_stop(); }
 
 void CleanUpLibcrypto() noexcept {
   if (started.exchange(false)) OPENSSL_cleanup();

@@ -12,10 +12,15 @@ struct ossl_provider_st;
 
 namespace tlskeep {
 
-enum class HashAlgorithm { kSha1, kSha256, kSha384, kSha512 };
-inline constexpr std::size_t kHashAlgorithms = 4;
+enum class HashAlgorithm { kSha1, kSha224, kSha256, kSha384, kSha512 };
+inline constexpr std::size_t kHashAlgorithms = 5;
+inline constexpr HashAlgorithm kAllHashes[kHashAlgorithms] = {HashAlgorithm::kSha1, HashAlgorithm::kSha224,
+                                                              HashAlgorithm::kSha256, HashAlgorithm::kSha384,
+                                                              HashAlgorithm::kSha512};
 
 std::size_t HashBytes(HashAlgorithm algorithm);
+// Its name in PROTOCOL.md: "SHA-1", "SHA-224", …
+const char* HashName(HashAlgorithm algorithm);
 
 class Libcrypto {
  public:
@@ -30,10 +35,12 @@ class Libcrypto {
   // leave locked in the child.
   const evp_md_st* digest(HashAlgorithm algorithm) const { return digests_[static_cast<std::size_t>(algorithm)]; }
 
-  // Held around calls that do take libcrypto's locks, and across fork().
-  std::mutex& gate() { return gate_; }
+  // Across fork(): no other thread is in a LibcryptoCall in the child.
+  void LockForFork() noexcept { gate_.lock(); }
+  void UnlockAfterFork() noexcept { gate_.unlock(); }
 
  private:
+  friend class LibcryptoCall;
   void Release() noexcept;
 
   std::mutex gate_;
@@ -42,14 +49,18 @@ class Libcrypto {
   evp_md_st* digests_[kHashAlgorithms] = {};
 };
 
-// Leaves none of libcrypto's per-thread state behind in a thread that is the consumer's: its destructor
-// would be code that has been unloaded.
-class LibcryptoThread {
+// Held around calls that take libcrypto's locks or leave state with the thread (errors, a random generator):
+// one at a time. In the end it takes that state away, since the thread is the consumer's, and the state's
+// destructor would be code that has been unloaded. Taking it away needs libcrypto's locks too.
+class LibcryptoCall {
  public:
-  LibcryptoThread() = default;
-  ~LibcryptoThread();
-  LibcryptoThread(const LibcryptoThread&) = delete;
-  LibcryptoThread& operator=(const LibcryptoThread&) = delete;
+  explicit LibcryptoCall(Libcrypto& libcrypto) : lock_(libcrypto.gate_) {}
+  ~LibcryptoCall();
+  LibcryptoCall(const LibcryptoCall&) = delete;
+  LibcryptoCall& operator=(const LibcryptoCall&) = delete;
+
+ private:
+  const std::lock_guard<std::mutex> lock_;
 };
 
 // Gives back all that libcrypto holds for the process. The module is being unloaded and no thread is in it.

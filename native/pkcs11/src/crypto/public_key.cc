@@ -3,13 +3,12 @@
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
-#include <openssl/evp.h>
-#include <openssl/x509.h>
 
 #include <memory>
 #include <stdexcept>
 #include <string_view>
 
+#include "crypto/evp_key.h"
 #include "crypto/hash.h"
 
 namespace tlskeep {
@@ -18,9 +17,6 @@ namespace {
 constexpr int kSmallestModulusBits = 2048;
 constexpr int kLargestModulusBits = 4096;
 
-struct KeyFree {
-  void operator()(EVP_PKEY* key) const noexcept { EVP_PKEY_free(key); }
-};
 struct NumberFree {
   void operator()(BIGNUM* number) const noexcept { BN_free(number); }
 };
@@ -89,24 +85,38 @@ void ReadEc(const EVP_PKEY* key, PublicKey& parsed) {
   parsed.signature_bytes = 2 * curve.order_bytes;
 }
 
+void ReadEd25519(const EVP_PKEY* key, PublicKey& parsed) {
+  constexpr std::string_view kCurve = "edwards25519";
+  constexpr std::size_t kPointBytes = 32;
+  parsed.ec_params = {0x13, static_cast<std::uint8_t>(kCurve.size())};
+  parsed.ec_params.insert(parsed.ec_params.end(), kCurve.begin(), kCurve.end());
+  parsed.ec_point.assign(2 + kPointBytes, 0);
+  parsed.ec_point[0] = 0x04;
+  parsed.ec_point[1] = kPointBytes;
+  std::size_t size = kPointBytes;
+  if (EVP_PKEY_get_raw_public_key(key, parsed.ec_point.data() + 2, &size) != 1 || size != kPointBytes) {
+    throw std::runtime_error("an Ed25519 key without its point");
+  }
+  parsed.type = CKK_EC_EDWARDS;
+  parsed.bits = 255;
+  parsed.signature_bytes = 64;
+}
+
 }  // namespace
 
 PublicKey ParsePublicKey(Libcrypto& libcrypto, ByteView subject_public_key_info) {
-  const std::lock_guard lock(libcrypto.gate());
-  const unsigned char* position = subject_public_key_info.data();
-  const std::unique_ptr<EVP_PKEY, KeyFree> key(
-      d2i_PUBKEY_ex(nullptr, &position, static_cast<long>(subject_public_key_info.size()), libcrypto.context(),
-                    nullptr));
-  if (key == nullptr || position != subject_public_key_info.data() + subject_public_key_info.size()) {
-    throw std::runtime_error("not a DER SubjectPublicKeyInfo");
-  }
+  const LibcryptoCall call(libcrypto);
+  const EvpKey key = ParseEvpKey(libcrypto, subject_public_key_info);
+  if (key == nullptr) throw std::runtime_error("not a DER SubjectPublicKeyInfo");
   PublicKey parsed{};
   if (EVP_PKEY_is_a(key.get(), "RSA") == 1) {
     ReadRsa(key.get(), parsed);
   } else if (EVP_PKEY_is_a(key.get(), "EC") == 1) {
     ReadEc(key.get(), parsed);
+  } else if (EVP_PKEY_is_a(key.get(), "ED25519") == 1) {
+    ReadEd25519(key.get(), parsed);
   } else {
-    throw std::runtime_error("a key that is neither RSA nor EC");
+    throw std::runtime_error("a key that is neither RSA nor EC nor Ed25519");
   }
   parsed.info = ToBytes(subject_public_key_info);
   parsed.fingerprint = Digest(libcrypto, HashAlgorithm::kSha256, subject_public_key_info);

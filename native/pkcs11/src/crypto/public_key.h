@@ -8,21 +8,22 @@
 namespace tlskeep {
 
 struct PublicKey {
-  CK_KEY_TYPE type;         // CKK_RSA or CKK_EC
+  CK_KEY_TYPE type;         // CKK_RSA, CKK_EC or CKK_EC_EDWARDS
   Bytes info;               // the SubjectPublicKeyInfo, DER
   Bytes fingerprint;        // its SHA-256
-  CK_ULONG bits;            // of the modulus, or of the curve's order
+  CK_ULONG bits;            // of the modulus, of the curve's order, or of the Edwards curve's field
   std::size_t signature_bytes;
   // RSA: unsigned, big-endian, without leading zeros.
   Bytes modulus;
   Bytes public_exponent;
-  // EC: DER namedCurve; DER OCTET STRING of the uncompressed point.
+  // EC: DER namedCurve; DER OCTET STRING of the uncompressed point. Edwards: DER PrintableString of the
+  // curve's name; DER OCTET STRING of the encoded point (PKCS #11 v3.0 curves §2.3.10).
   Bytes ec_params;
   Bytes ec_point;
 };
 
-// @throws std::runtime_error for anything but RSA of 2048 to 4096 bits, P-256 or P-384.
-// Takes the gate of `libcrypto`.
+// @throws std::runtime_error for anything but RSA of 2048 to 4096 bits, P-256, P-384 or Ed25519.
+// A LibcryptoCall.
 PublicKey ParsePublicKey(Libcrypto& libcrypto, ByteView subject_public_key_info);
 
 }  // namespace tlskeep

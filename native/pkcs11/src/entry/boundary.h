@@ -7,7 +7,6 @@
 #include <string_view>
 
 #include "bytes.h"
-#include "crypto/libcrypto.h"
 #include "cryptoki.h"
 #include "error.h"
 #include "module.h"
@@ -21,7 +20,6 @@ CK_RV LogAndReturn(const char* function, CK_RV rv, const char* what) noexcept;
 // consumer.
 template <typename Body>
 CK_RV AtBoundary(const char* function, Body&& body) noexcept {
-  const LibcryptoThread thread;
   try {
     return body();
   } catch (const Pkcs11Error& error) {
@@ -67,9 +65,9 @@ void SetPadded(unsigned char (&field)[kSize], std::string_view text) {
   std::memcpy(field, text.data(), std::min(text.size(), kSize));
 }
 
-// Writes a list of ids as C_GetSlotList and C_GetMechanismList return them.
-template <typename T>
-CK_RV WriteList(const std::vector<T>& list, T* buffer, CK_ULONG* count) {
+// Writes a list as C_GetSlotList and C_GetMechanismList return them.
+template <typename List, typename T>
+CK_RV WriteList(const List& list, T* buffer, CK_ULONG* count) {
   if (const CK_RV rv = SizeOutput(buffer, count, list.size()); rv != CKR_OK || buffer == nullptr) return rv;
   std::copy(list.begin(), list.end(), buffer);
   return CKR_OK;

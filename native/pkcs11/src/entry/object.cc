@@ -1,22 +1,7 @@
 // Object management functions (PKCS #11 v2.40 base §5.7), as far as a read-only token has them.
-#include "entry/boundary.h"
+#include "entry/visible_object.h"
 
 using namespace tlskeep;
-
-namespace {
-
-// An object that this session may see. @throws Pkcs11Error CKR_SESSION_HANDLE_INVALID, CKR_OBJECT_HANDLE_INVALID
-std::shared_ptr<const Object> VisibleObject(Module& module, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE handle) {
-  const SessionInfo info = module.sessions().Info(session);
-  auto object = module.directory().Find(handle);
-  if (object == nullptr || object->label != module.directory().SlotAt(info.slot).label ||
-      (object->private_object && !info.logged_in)) {
-    throw Pkcs11Error(CKR_OBJECT_HANDLE_INVALID, "no such object for this session");
-  }
-  return object;
-}
-
-}  // namespace
 
 extern "C" CK_RV C_GetObjectSize(CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE hObject, CK_ULONG_PTR pulSize) {
   return WithModule("C_GetObjectSize", [&](Module& module) -> CK_RV {

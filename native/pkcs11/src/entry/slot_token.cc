@@ -4,6 +4,17 @@
 
 using namespace tlskeep;
 
+namespace {
+
+// What C_GetMechanismInfo says of the curves (v2.40 mechanisms §2.3.1, v3.0 curves §2.3.1).
+CK_FLAGS CurveFlags(CK_KEY_TYPE key_type) {
+  if (key_type == CKK_EC) return CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS;
+  if (key_type == CKK_EC_EDWARDS) return CKF_EC_F_P | CKF_EC_CURVENAME;
+  return 0;
+}
+
+}  // namespace
+
 extern "C" CK_RV C_GetSlotList(CK_BBOOL tokenPresent, CK_SLOT_ID_PTR pSlotList, CK_ULONG_PTR pulCount) {
   return WithModule("C_GetSlotList", [&](Module& module) -> CK_RV {
     RequirePointer(pulCount);
@@ -37,7 +48,7 @@ extern "C" CK_RV C_GetTokenInfo(CK_SLOT_ID slotID, CK_TOKEN_INFO_PTR pInfo) {
     SetPadded(pInfo->model, kModel);
     SetPadded(pInfo->serialNumber, slot.token->serial_number);
     pInfo->flags =
-        CKF_WRITE_PROTECTED | CKF_LOGIN_REQUIRED | CKF_USER_PIN_INITIALIZED | CKF_TOKEN_INITIALIZED;
+        CKF_RNG | CKF_WRITE_PROTECTED | CKF_LOGIN_REQUIRED | CKF_USER_PIN_INITIALIZED | CKF_TOKEN_INITIALIZED;
     pInfo->ulMaxSessionCount = CK_EFFECTIVELY_INFINITE;
     pInfo->ulSessionCount = module.sessions().Count(slotID);
     pInfo->ulMaxRwSessionCount = CK_UNAVAILABLE_INFORMATION;  // 0 would say without limit
@@ -58,9 +69,7 @@ extern "C" CK_RV C_GetMechanismList(CK_SLOT_ID slotID, CK_MECHANISM_TYPE_PTR pMe
                                     CK_ULONG_PTR pulCount) {
   return WithModule("C_GetMechanismList", [&](Module& module) -> CK_RV {
     std::vector<CK_MECHANISM_TYPE> types;
-    for (const Mechanism* mechanism : module.directory().TokenAt(slotID).token->mechanisms) {
-      types.push_back(mechanism->type);
-    }
+    for (const Offer& offer : module.directory().TokenAt(slotID).token->offers) types.push_back(offer.mechanism->type);
     return WriteList(types, pMechanismList, pulCount);
   });
 }
@@ -68,15 +77,24 @@ extern "C" CK_RV C_GetMechanismList(CK_SLOT_ID slotID, CK_MECHANISM_TYPE_PTR pMe
 extern "C" CK_RV C_GetMechanismInfo(CK_SLOT_ID slotID, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO_PTR pInfo) {
   return WithModule("C_GetMechanismInfo", [&](Module& module) -> CK_RV {
     RequirePointer(pInfo);
-    for (const Mechanism* mechanism : module.directory().TokenAt(slotID).token->mechanisms) {
-      if (mechanism->type != type) continue;
-      *pInfo = {};
-      pInfo->ulMinKeySize = mechanism->smallest_key;
-      pInfo->ulMaxKeySize = mechanism->largest_key;
-      pInfo->flags = CKF_SIGN;
-      if (mechanism->key_type == CKK_EC) pInfo->flags |= CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS;
+    for (const Offer& offer : module.directory().TokenAt(slotID).token->offers) {
+      if (offer.mechanism->type != type) continue;
+      pInfo->ulMinKeySize = offer.mechanism->smallest_key;
+      pInfo->ulMaxKeySize = offer.mechanism->largest_key;
+      pInfo->flags = offer.uses | CurveFlags(offer.mechanism->key_type);
       return CKR_OK;
     }
     return CKR_MECHANISM_INVALID;
+  });
+}
+
+extern "C" CK_RV C_WaitForSlotEvent(CK_FLAGS flags, CK_SLOT_ID_PTR pSlot, CK_VOID_PTR pReserved) {
+  return WithModule("C_WaitForSlotEvent", [&](Module& module) -> CK_RV {
+    RequirePointer(pSlot);
+    if (pReserved != nullptr) return CKR_ARGUMENTS_BAD;
+    const std::optional<CK_SLOT_ID> slot = module.SlotEvent((flags & CKF_DONT_BLOCK) == 0);
+    if (!slot) return CKR_NO_EVENT;
+    *pSlot = *slot;
+    return CKR_OK;
   });
 }

@@ -1,0 +1,118 @@
+// C_GetMechanismList and C_GetMechanismInfo: true to what works, key by key and policy by policy.
+#include <algorithm>
+
+#include "module_fixture.h"
+
+namespace tlskeep::test {
+namespace {
+
+constexpr CK_FLAGS kSign = CKF_SIGN;
+constexpr CK_FLAGS kVerify = CKF_VERIFY;
+constexpr CK_FLAGS kEncrypt = CKF_ENCRYPT;
+constexpr CK_FLAGS kDecrypt = CKF_DECRYPT;
+constexpr CK_FLAGS kCurve = CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS;
+
+struct Row {
+  CK_MECHANISM_TYPE type;
+  CK_FLAGS tls_server;
+  CK_FLAGS general;
+};
+
+const std::vector<Row> kRsa = {
+    {CKM_RSA_PKCS, kSign | kVerify | kEncrypt, kSign | kVerify | kEncrypt | kDecrypt},
+    {CKM_SHA1_RSA_PKCS, kVerify, kSign | kVerify},
+    {CKM_SHA224_RSA_PKCS, kVerify, kSign | kVerify},
+    {CKM_SHA256_RSA_PKCS, kSign | kVerify, kSign | kVerify},
+    {CKM_SHA384_RSA_PKCS, kSign | kVerify, kSign | kVerify},
+    {CKM_SHA512_RSA_PKCS, kSign | kVerify, kSign | kVerify},
+    {CKM_RSA_PKCS_PSS, kSign | kVerify, kSign | kVerify},
+    {CKM_SHA1_RSA_PKCS_PSS, kVerify, kSign | kVerify},
+    {CKM_SHA224_RSA_PKCS_PSS, kVerify, kSign | kVerify},
+    {CKM_SHA256_RSA_PKCS_PSS, kSign | kVerify, kSign | kVerify},
+    {CKM_SHA384_RSA_PKCS_PSS, kSign | kVerify, kSign | kVerify},
+    {CKM_SHA512_RSA_PKCS_PSS, kSign | kVerify, kSign | kVerify},
+    {CKM_RSA_PKCS_OAEP, kEncrypt, kEncrypt | kDecrypt},
+    {CKM_RSA_X_509, kVerify | kEncrypt, kSign | kVerify | kEncrypt | kDecrypt},
+};
+const std::vector<Row> kEc = {
+    {CKM_ECDSA, kSign | kVerify | kCurve, kSign | kVerify | kCurve},
+    {CKM_ECDSA_SHA1, kVerify | kCurve, kSign | kVerify | kCurve},
+    {CKM_ECDSA_SHA224, kVerify | kCurve, kSign | kVerify | kCurve},
+    {CKM_ECDSA_SHA256, kSign | kVerify | kCurve, kSign | kVerify | kCurve},
+    {CKM_ECDSA_SHA384, kSign | kVerify | kCurve, kSign | kVerify | kCurve},
+    {CKM_ECDSA_SHA512, kSign | kVerify | kCurve, kSign | kVerify | kCurve},
+};
+const std::vector<Row> kEdwards = {
+    {CKM_EDDSA, kSign | kVerify | CKF_EC_F_P | CKF_EC_CURVENAME, kSign | kVerify | CKF_EC_F_P | CKF_EC_CURVENAME},
+};
+const std::vector<Row> kDigests = {
+    {CKM_SHA_1, CKF_DIGEST, CKF_DIGEST},   {CKM_SHA224, CKF_DIGEST, CKF_DIGEST}, {CKM_SHA256, CKF_DIGEST, CKF_DIGEST},
+    {CKM_SHA384, CKF_DIGEST, CKF_DIGEST}, {CKM_SHA512, CKF_DIGEST, CKF_DIGEST},
+};
+
+struct Case {
+  KeyKind kind;
+  const std::vector<Row>* rows;
+  CK_ULONG smallest;
+  CK_ULONG largest;
+};
+
+class MechanismTest : public ModuleTest, public testing::WithParamInterface<bool> {};
+
+TEST_P(MechanismTest, ListAndInfoSayWhatWorks) {
+  const bool general = GetParam();
+  const Case cases[] = {{KeyKind::kRsa2048, &kRsa, 2048, 4096},
+                        {KeyKind::kP256, &kEc, 256, 384},
+                        {KeyKind::kEd25519, &kEdwards, 255, 255}};
+  for (const Case& c : cases) {
+    SCOPED_TRACE(KeyKindName(c.kind));
+    StartEnclave(c.kind);
+    enclave_->SetGeneral(general);
+    Initialize();
+    const CK_SLOT_ID slot = FirstSlot();
+    std::vector<Row> expected = *c.rows;
+    expected.insert(expected.end(), kDigests.begin(), kDigests.end());
+    CK_ULONG count = 0;
+    ASSERT_EQ(module_->C_GetMechanismList(slot, nullptr, &count), CKR_OK);
+    std::vector<CK_MECHANISM_TYPE> types(count);
+    ASSERT_EQ(module_->C_GetMechanismList(slot, types.data(), &count), CKR_OK);
+    ASSERT_EQ(types.size(), expected.size());
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_EQ(types[i], expected[i].type);
+      CK_MECHANISM_INFO info{};
+      ASSERT_EQ(module_->C_GetMechanismInfo(slot, types[i], &info), CKR_OK);
+      EXPECT_EQ(info.flags, general ? expected[i].general : expected[i].tls_server) << "mechanism " << types[i];
+      const bool digest = (info.flags & CKF_DIGEST) != 0;
+      EXPECT_EQ(info.ulMinKeySize, digest ? 0 : c.smallest);
+      EXPECT_EQ(info.ulMaxKeySize, digest ? 0 : c.largest);
+    }
+    CK_MECHANISM_INFO info{};
+    for (const CK_MECHANISM_TYPE type : {CKM_AES_GCM, CKM_RSA_PKCS_KEY_PAIR_GEN}) {
+      EXPECT_EQ(module_->C_GetMechanismInfo(slot, type, &info), CKR_MECHANISM_INVALID);
+    }
+    EXPECT_EQ(module_->C_GetMechanismInfo(slot, CKM_SHA256, nullptr), CKR_ARGUMENTS_BAD);
+    EXPECT_EQ(module_->C_GetMechanismInfo(99, CKM_SHA256, &info), CKR_SLOT_ID_INVALID);
+    ASSERT_EQ(module_->C_Finalize(nullptr), CKR_OK);
+    enclave_.reset();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Policies, MechanismTest, testing::Bool(),
+                         [](const auto& tested) { return tested.param ? "General" : "TlsServer"; });
+
+using FirstEditionTest = ModuleTest;
+
+TEST_F(FirstEditionTest, AServiceOfTheFirstEditionSignsWithSha2) {
+  StartEnclave(KeyKind::kRsa2048);
+  enclave_->SetFirstEdition(true);
+  Initialize();
+  const CK_SLOT_ID slot = FirstSlot();
+  for (const Row& row : kRsa) {
+    CK_MECHANISM_INFO info{};
+    ASSERT_EQ(module_->C_GetMechanismInfo(slot, row.type, &info), CKR_OK);
+    EXPECT_EQ(info.flags, row.tls_server) << row.type;
+  }
+}
+
+}  // namespace
+}  // namespace tlskeep::test

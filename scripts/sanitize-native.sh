@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Runs the module's native tests under AddressSanitizer with UndefinedBehaviorSanitizer, under ThreadSanitizer,
+# and under valgrind, each in a build directory of its own. Arguments choose among: address thread valgrind.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+jobs=${JOBS:-$(nproc)}
+targets=(tlskeep_pkcs11_test tlskeep_pkcs11_wire_test)
+# Not under valgrind: what counts pages or seconds, and what forks beside threads, whose children would be
+# checked for what their parent's threads hold.
+not_valgrind='-Load*:Loading*:Fork*:Robustness*:*SurvivesMutations*:*SurvivesRandom*:*InBoundedTime*:*rsa3072:*rsa4096'
+valgrind_options=(--quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect)
+
+build() { # directory, sanitizers
+  cmake -S native -B "$1" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DTLSKEEP_SANITIZE="$2" >/dev/null
+  cmake --build "$1" -j "$jobs" --target "${targets[@]}"
+}
+
+run_address() {
+  build build/sanitize-address address,undefined
+  ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+    ctest --test-dir build/sanitize-address --output-on-failure --no-tests=error -j "$jobs"
+}
+
+run_thread() {
+  build build/sanitize-thread thread
+  TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
+    ctest --test-dir build/sanitize-thread --output-on-failure --no-tests=error -j "$jobs"
+}
+
+run_valgrind() {
+  if ! command -v valgrind >/dev/null; then
+    [ "$(id -u)" = 0 ] || { echo "this needs the package valgrind" >&2; exit 1; }
+    echo "Installing Debian packages: valgrind"
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends valgrind >/dev/null
+  fi
+  build build/valgrind ""
+  for target in "${targets[@]}"; do
+    valgrind "${valgrind_options[@]}" "build/valgrind/pkcs11/test/$target" --gtest_brief=1 --gtest_filter="$not_valgrind"
+  done
+}
+
+chosen=("$@")
+[ ${#chosen[@]} -gt 0 ] || chosen=(address thread valgrind)
+for name in "${chosen[@]}"; do
+  echo "== $name"
+  "run_$name"
+done
