@@ -7,9 +7,9 @@
 
 namespace tlskeep {
 
-CK_SESSION_HANDLE SessionTable::Open(CK_SLOT_ID slot) {
+CK_SESSION_HANDLE SessionTable::Open(CK_SLOT_ID slot, bool read_write) {
   const std::lock_guard lock(mutex_);
-  sessions_.try_emplace(++last_, Session{slot, std::nullopt, {}});
+  sessions_.try_emplace(++last_, Session{slot, read_write, std::nullopt, {}});
   return last_;
 }
 
@@ -44,14 +44,21 @@ bool SessionTable::CloseAll(CK_SLOT_ID slot) {
 
 SessionInfo SessionTable::Info(CK_SESSION_HANDLE handle) const {
   const std::lock_guard lock(mutex_);
-  const CK_SLOT_ID slot = At(handle).slot;
-  return {slot, logins_.contains(slot)};
+  const Session& session = At(handle);
+  return {session.slot, logins_.contains(session.slot), session.read_write};
 }
 
 std::size_t SessionTable::Count(CK_SLOT_ID slot) const {
   const std::lock_guard lock(mutex_);
   return static_cast<std::size_t>(std::count_if(
       sessions_.begin(), sessions_.end(), [slot](const auto& entry) { return entry.second.slot == slot; }));
+}
+
+std::size_t SessionTable::CountReadWrite(CK_SLOT_ID slot) const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<std::size_t>(std::count_if(sessions_.begin(), sessions_.end(), [slot](const auto& entry) {
+    return entry.second.slot == slot && entry.second.read_write;
+  }));
 }
 
 void SessionTable::LogIn(CK_SESSION_HANDLE handle, const std::string& label, ByteView pin) {

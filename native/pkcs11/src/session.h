@@ -26,16 +26,18 @@ struct Search {
 struct SessionInfo {
   CK_SLOT_ID slot;
   bool logged_in;
+  bool read_write;
 };
 
 class SessionTable {
  public:
-  CK_SESSION_HANDLE Open(CK_SLOT_ID slot);
+  CK_SESSION_HANDLE Open(CK_SLOT_ID slot, bool read_write);
   // These return whether a login ended with the last session (PKCS #11 v2.40 base, C_CloseSession).
   bool Close(CK_SESSION_HANDLE handle);  // @throws Pkcs11Error CKR_SESSION_HANDLE_INVALID, as all with a handle
   bool CloseAll(CK_SLOT_ID slot);
   SessionInfo Info(CK_SESSION_HANDLE handle) const;
   std::size_t Count(CK_SLOT_ID slot) const;
+  std::size_t CountReadWrite(CK_SLOT_ID slot) const;
 
   // Remembers a PIN that the enclave has accepted. @throws Pkcs11Error CKR_USER_ALREADY_LOGGED_IN
   void LogIn(CK_SESSION_HANDLE handle, const std::string& label, ByteView pin);
@@ -73,6 +75,7 @@ class SessionTable {
  private:
   struct Session {
     CK_SLOT_ID slot;
+    bool read_write;
     std::optional<Search> search;
     std::array<std::unique_ptr<Operation>, kOperationKinds> operations;
   };

@@ -16,14 +16,44 @@ class SessionTest : public ModuleTest {
   }
 };
 
+TEST_F(SessionTest, OpensReadWriteSessionsForThoseWhoOnlyRead) {
+  StartEnclave();
+  Initialize();
+  const CK_SLOT_ID slot = FirstSlot();
+  CK_SESSION_HANDLE session = 0;
+  ASSERT_EQ(module_->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, nullptr, nullptr, &session), CKR_OK);
+  CK_SESSION_INFO info{};
+  ASSERT_EQ(module_->C_GetSessionInfo(session, &info), CKR_OK);
+  EXPECT_EQ(info.state, CKS_RW_PUBLIC_SESSION);
+  EXPECT_EQ(info.flags, CKF_SERIAL_SESSION | CKF_RW_SESSION);
+  CK_TOKEN_INFO token{};
+  ASSERT_EQ(module_->C_GetTokenInfo(slot, &token), CKR_OK);
+  EXPECT_EQ(token.ulRwSessionCount, 1U);
+  EXPECT_EQ(Login(session, kPin, CKU_SO), CKR_USER_TYPE_INVALID);
+  ASSERT_EQ(Login(session, kPin), CKR_OK);
+  EXPECT_EQ(State(session), CKS_RW_USER_FUNCTIONS);
+
+  const CK_OBJECT_HANDLE key = FindOne(session, CKO_PRIVATE_KEY);
+  CK_BBOOL yes = CK_TRUE;
+  CK_ATTRIBUTE token_object{CKA_TOKEN, &yes, sizeof yes};
+  CK_MECHANISM generate{CKM_RSA_PKCS_KEY_PAIR_GEN, nullptr, 0};
+  CK_BYTE pin[] = "12345678";
+  CK_OBJECT_HANDLE made = 0;
+  EXPECT_EQ(module_->C_CreateObject(session, &token_object, 1, &made), CKR_TOKEN_WRITE_PROTECTED);
+  EXPECT_EQ(module_->C_CopyObject(session, key, nullptr, 0, &made), CKR_TOKEN_WRITE_PROTECTED);
+  EXPECT_EQ(module_->C_DestroyObject(session, key), CKR_TOKEN_WRITE_PROTECTED);
+  EXPECT_EQ(module_->C_SetAttributeValue(session, key, &token_object, 1), CKR_TOKEN_WRITE_PROTECTED);
+  EXPECT_EQ(module_->C_GenerateKeyPair(session, &generate, &token_object, 1, &token_object, 1, &made, &made),
+            CKR_TOKEN_WRITE_PROTECTED);
+  EXPECT_EQ(module_->C_SetPIN(session, pin, 8, pin, 8), CKR_TOKEN_WRITE_PROTECTED);
+}
+
 TEST_F(SessionTest, OpensReadOnlySerialSessions) {
   StartEnclave();
   Initialize();
   const CK_SLOT_ID slot = FirstSlot();
   CK_SESSION_HANDLE session = 0;
   EXPECT_EQ(module_->C_OpenSession(slot, 0, nullptr, nullptr, &session), CKR_SESSION_PARALLEL_NOT_SUPPORTED);
-  EXPECT_EQ(module_->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, nullptr, nullptr, &session),
-            CKR_TOKEN_WRITE_PROTECTED);
   EXPECT_EQ(module_->C_OpenSession(99, CKF_SERIAL_SESSION, nullptr, nullptr, &session), CKR_SLOT_ID_INVALID);
   EXPECT_EQ(module_->C_OpenSession(slot, CKF_SERIAL_SESSION, nullptr, nullptr, nullptr), CKR_ARGUMENTS_BAD);
   ASSERT_EQ(module_->C_OpenSession(slot, CKF_SERIAL_SESSION, nullptr, nullptr, &session), CKR_OK);

@@ -16,13 +16,15 @@ constexpr Cancellation kCancellations[] = {
 };
 
 CK_RV LogIn(Module& module, CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, CK_ULONG pin_bytes) {
-  module.sessions().Info(session);
+  const SessionInfo info = module.sessions().Info(session);
   switch (user) {
     case CKU_USER:
       break;
     case CKU_SO:
-      // There are read-only sessions alone, this one at least.
-      return CKR_SESSION_READ_ONLY_EXISTS;
+      if (module.sessions().Count(info.slot) > module.sessions().CountReadWrite(info.slot)) {
+        return CKR_SESSION_READ_ONLY_EXISTS;
+      }
+      return CKR_USER_TYPE_INVALID;  // the token has no security officer
     case CKU_CONTEXT_SPECIFIC:
       return CKR_OPERATION_NOT_INITIALIZED;
     default:
@@ -42,8 +44,8 @@ extern "C" CK_RV C_OpenSession(CK_SLOT_ID slotID, CK_FLAGS flags, CK_VOID_PTR, C
     if ((flags & CKF_SERIAL_SESSION) == 0) return CKR_SESSION_PARALLEL_NOT_SUPPORTED;
     module.directory().Refresh();
     module.directory().TokenAt(slotID);
-    if ((flags & CKF_RW_SESSION) != 0) return CKR_TOKEN_WRITE_PROTECTED;
-    *phSession = module.sessions().Open(slotID);
+    // Consumers such as ssh-keygen ask for read-write sessions only to read: it is writing that is refused.
+    *phSession = module.sessions().Open(slotID, (flags & CKF_RW_SESSION) != 0);
     return CKR_OK;
   });
 }
@@ -69,8 +71,13 @@ extern "C" CK_RV C_GetSessionInfo(CK_SESSION_HANDLE hSession, CK_SESSION_INFO_PT
     const SessionInfo info = module.sessions().Info(hSession);
     *pInfo = {};
     pInfo->slotID = info.slot;
-    pInfo->state = info.logged_in ? CKS_RO_USER_FUNCTIONS : CKS_RO_PUBLIC_SESSION;
     pInfo->flags = CKF_SERIAL_SESSION;
+    if (info.read_write) {
+      pInfo->flags |= CKF_RW_SESSION;
+      pInfo->state = info.logged_in ? CKS_RW_USER_FUNCTIONS : CKS_RW_PUBLIC_SESSION;
+    } else {
+      pInfo->state = info.logged_in ? CKS_RO_USER_FUNCTIONS : CKS_RO_PUBLIC_SESSION;
+    }
     return CKR_OK;
   });
 }

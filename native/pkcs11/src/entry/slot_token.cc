@@ -51,8 +51,8 @@ extern "C" CK_RV C_GetTokenInfo(CK_SLOT_ID slotID, CK_TOKEN_INFO_PTR pInfo) {
         CKF_RNG | CKF_WRITE_PROTECTED | CKF_LOGIN_REQUIRED | CKF_USER_PIN_INITIALIZED | CKF_TOKEN_INITIALIZED;
     pInfo->ulMaxSessionCount = CK_EFFECTIVELY_INFINITE;
     pInfo->ulSessionCount = module.sessions().Count(slotID);
-    pInfo->ulMaxRwSessionCount = CK_UNAVAILABLE_INFORMATION;  // 0 would say without limit
-    pInfo->ulRwSessionCount = 0;
+    pInfo->ulMaxRwSessionCount = CK_EFFECTIVELY_INFINITE;
+    pInfo->ulRwSessionCount = module.sessions().CountReadWrite(slotID);
     pInfo->ulMinPinLen = kShortestPin;
     pInfo->ulMaxPinLen = kLongestPin;
     pInfo->ulTotalPublicMemory = CK_UNAVAILABLE_INFORMATION;

@@ -1,5 +1,5 @@
-// The functions that would write to a token, and the code that each refuses with: the token is write-protected
-// and all sessions are read-only (PKCS #11 v2.40 base §5.5 to §5.7, §5.14).
+// The functions that would write to a token, and the code that each refuses with: a read-only session may not
+// write, and to a read-write one the token is write-protected (PKCS #11 v2.40 base §5.5 to §5.7, §5.14).
 #include "entry/boundary.h"
 #include "entry/visible_object.h"
 
@@ -18,12 +18,17 @@ bool AsksForTokenObject(std::span<const CK_ATTRIBUTE> attributes, bool otherwise
   return otherwise;
 }
 
+// Why this session cannot write to the token.
+CK_RV WriteRefusal(const SessionInfo& session) {
+  return session.read_write ? CKR_TOKEN_WRITE_PROTECTED : CKR_SESSION_READ_ONLY;
+}
+
 // A new object: one of the token's needs a session that can write, and the token stores none of a session's.
 CK_RV RefuseNewObject(Module& module, CK_SESSION_HANDLE session, std::span<const CK_ATTRIBUTE> attributes,
                       const void* handle) {
-  module.sessions().Info(session);
+  const SessionInfo info = module.sessions().Info(session);
   RequirePointer(handle);
-  return AsksForTokenObject(attributes, false) ? CKR_SESSION_READ_ONLY : CKR_TOKEN_WRITE_PROTECTED;
+  return AsksForTokenObject(attributes, false) ? WriteRefusal(info) : CKR_TOKEN_WRITE_PROTECTED;
 }
 
 }  // namespace
@@ -48,10 +53,10 @@ extern "C" CK_RV C_InitPIN(CK_SESSION_HANDLE hSession, CK_BYTE_PTR pPin, CK_ULON
 extern "C" CK_RV C_SetPIN(CK_SESSION_HANDLE hSession, CK_BYTE_PTR pOldPin, CK_ULONG ulOldLen, CK_BYTE_PTR pNewPin,
                           CK_ULONG ulNewLen) {
   return WithModule("C_SetPIN", [&](Module& module) -> CK_RV {
-    module.sessions().Info(hSession);
+    const SessionInfo info = module.sessions().Info(hSession);
     Input(pOldPin, ulOldLen);
     Input(pNewPin, ulNewLen);
-    return CKR_SESSION_READ_ONLY;
+    return WriteRefusal(info);
   });
 }
 
@@ -68,14 +73,15 @@ extern "C" CK_RV C_CopyObject(CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE hObje
     VisibleObject(module, hSession, hObject);
     RequirePointer(phNewObject);
     // A copy of a token object is one too, unless the template says otherwise; CKA_COPYABLE is false.
-    return AsksForTokenObject(Input(pTemplate, ulCount), true) ? CKR_SESSION_READ_ONLY : CKR_ACTION_PROHIBITED;
+    const bool token_object = AsksForTokenObject(Input(pTemplate, ulCount), true);
+    return token_object ? WriteRefusal(module.sessions().Info(hSession)) : CKR_ACTION_PROHIBITED;
   });
 }
 
 extern "C" CK_RV C_DestroyObject(CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE hObject) {
   return WithModule("C_DestroyObject", [&](Module& module) -> CK_RV {
     VisibleObject(module, hSession, hObject);
-    return CKR_SESSION_READ_ONLY;
+    return WriteRefusal(module.sessions().Info(hSession));
   });
 }
 
@@ -84,7 +90,7 @@ extern "C" CK_RV C_SetAttributeValue(CK_SESSION_HANDLE hSession, CK_OBJECT_HANDL
   return WithModule("C_SetAttributeValue", [&](Module& module) -> CK_RV {
     VisibleObject(module, hSession, hObject);
     Input(pTemplate, ulCount);
-    return CKR_SESSION_READ_ONLY;
+    return WriteRefusal(module.sessions().Info(hSession));
   });
 }
 
@@ -106,6 +112,6 @@ extern "C" CK_RV C_GenerateKeyPair(CK_SESSION_HANDLE hSession, CK_MECHANISM_PTR 
     const CK_RV rv =
         RefuseNewObject(module, hSession, Input(pPrivateKeyTemplate, ulPrivateKeyAttributeCount), phPrivateKey);
     const auto public_template = Input(pPublicKeyTemplate, ulPublicKeyAttributeCount);
-    return AsksForTokenObject(public_template, false) ? CKR_SESSION_READ_ONLY : rv;
+    return AsksForTokenObject(public_template, false) ? WriteRefusal(module.sessions().Info(hSession)) : rv;
   });
 }
