@@ -62,8 +62,9 @@ test-long: native-tests ## Run the native endurance tests with their full counts
 sanitize: deps ## Run the native tests under ASan and UBSan, TSan, and valgrind
 	@JOBS=$(JOBS) scripts/sanitize-native.sh
 
-fuzz: deps ## Fuzz the native decoders for FUZZ_SECONDS (60) each
+fuzz: deps ## Fuzz the decoders of both sides for FUZZ_SECONDS (60) each
 	@JOBS=$(JOBS) FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) scripts/fuzz-native.sh
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) node scripts/fuzz-frames.mjs
 
 lint: deps ## Check types, style and import rules
 	@node_modules/.bin/tsc -p . --noEmit

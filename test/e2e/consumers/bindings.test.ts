@@ -165,12 +165,14 @@ trial.test("pkcs11-tool-test", "--test --login", async ({ result, note = "" }) =
     ),
   )
   const said = results.map(({ all }) => all).join("\n")
-  const worked = results.every(({ all, exitCode }) => exitCode === 0 && all.includes("No errors"))
-  expect(worked ? "works" : "does not work", said).toBe(result)
-  if (!worked) expect(note).toContain(/CKR_[A-Z_]+/.exec(said)?.[0])
+  const worked = results.map(({ all, exitCode }) => exitCode === 0 && all.includes("No errors"))
+  const all = worked.every(Boolean) ? "works" : worked.some(Boolean) ? "partly" : "does not work"
+  expect(all, said).toBe(result)
+  const [refusal] = /CKR_[A-Z_]+/.exec(said) ?? []
+  if (refusal !== undefined) expect(note).toContain(refusal)
 })
 
-trial.test("ssh-keygen", "lists the public keys", async ({ result, note = "" }) => {
+trial.test("ssh-keygen", "lists the public keys", async ({ result }) => {
   const { exitCode, stdout, stderr } = await execa("ssh-keygen", ["-D", CHECKOUT.module], {
     env: host.env,
     reject: false,
@@ -178,11 +180,6 @@ trial.test("ssh-keygen", "lists the public keys", async ({ result, note = "" }) 
   const worked =
     exitCode === 0 && stdout.includes("ssh-rsa ") && stdout.includes("ecdsa-sha2-nistp256 ")
   expect(worked ? "works" : "does not work", stderr).toBe(result)
-  // 226 is CKR_TOKEN_WRITE_PROTECTED.
-  if (!worked) {
-    expect(stderr).toContain("C_OpenSession failed: 226")
-    expect(note).toContain("CKR_TOKEN_WRITE_PROTECTED")
-  }
 })
 
 /** Writes a configuration of SunPKCS11 for a token, which it knows by its place among the slots. */
