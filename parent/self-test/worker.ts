@@ -13,6 +13,10 @@ import {
 } from "graphene-pk11"
 import type { SelfTestRequest } from "./self-test.js"
 
+/** CKK_EC_EDWARDS and CKM_EDDSA of PKCS #11 3.0, which graphene does not name. */
+const CKK_EC_EDWARDS = 0x40
+const CKM_EDDSA = 0x1057
+
 const request = JSON.parse(await text(process.stdin)) as SelfTestRequest
 try {
   run(request)
@@ -31,7 +35,9 @@ function run({ modulePath, label, pin, certificate }: SelfTestRequest): void {
     const data = randomBytes(64)
     const signature = session.createSign(mechanismFor(key.type), key).once(data)
     const publicKey = new X509Certificate(certificate).publicKey
-    const good = verify("sha256", data, { key: publicKey, dsaEncoding: "ieee-p1363" }, signature)
+    // Ed25519 hashes for itself.
+    const hash = publicKey.asymmetricKeyType === "ed25519" ? null : "sha256"
+    const good = verify(hash, data, { key: publicKey, dsaEncoding: "ieee-p1363" }, signature)
     if (!good) throw new Error("the signature does not verify against the certificate")
     session.close()
   } finally {
@@ -54,6 +60,7 @@ function privateKey(session: Session, label: string): PrivateKey {
   return found.items(0).toType<PrivateKey>()
 }
 
-function mechanismFor(type: KeyType): MechanismType {
-  return type === KeyType.RSA ? "SHA256_RSA_PKCS" : "ECDSA_SHA256"
+function mechanismFor(type: number): MechanismType {
+  if (type === KeyType.RSA) return "SHA256_RSA_PKCS"
+  return type === CKK_EC_EDWARDS ? CKM_EDDSA : "ECDSA_SHA256"
 }

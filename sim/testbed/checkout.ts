@@ -18,6 +18,8 @@ export const CHECKOUT = {
   /** The simulator's enclave image, and one that differs from it in one byte. */
   image: join(root, "build/image/enclave.mjs"),
   changedImage: join(root, "build/image/enclave-changed.mjs"),
+  /** The one of the usage policy `general`. */
+  generalImage: join(root, "build/image/enclave-general.mjs"),
   /** Where a demo that stays up says what it left; tests give another. */
   demoEnv: process.env.TLSKEEP_DEMO_ENV ?? join(root, "build/demo.env"),
 } as const

@@ -27,7 +27,7 @@ export interface HostedToken {
 
 const PINS_AND_CERTIFICATES_GROUP = "www-data"
 const ENCLAVE_NAME = "consumers"
-const LABELS = { "RSA-2048": "rsa", "P-256": "p256", "P-384": "p384" } as const
+const LABELS = { "RSA-2048": "rsa", "P-256": "p256", "P-384": "p384", Ed25519: "ed25519" } as const
 
 export class TokenHost {
   readonly testbed: Testbed
@@ -45,10 +45,13 @@ export class TokenHost {
   }
 
   /** Brings up the local AWS, an agent and an enclave; returns when every token signs. */
-  static async up(keyTypes: readonly KeyType[] = ["RSA-2048", "P-256"]): Promise<TokenHost> {
+  static async up(
+    keyTypes: readonly KeyType[] = ["RSA-2048", "P-256"],
+    imagePath: string = CHECKOUT.image,
+  ): Promise<TokenHost> {
     const testbed = await Testbed.up()
     try {
-      const keyArn = await testbed.kmsKey()
+      const keyArn = await testbed.kmsKey(imagePath)
       const made = await Promise.all(
         keyTypes.map(async (keyType) => {
           const label = LABELS[keyType]
@@ -57,7 +60,7 @@ export class TokenHost {
         }),
       )
       const config = join(testbed.dir, "agent.yaml")
-      await writeFile(config, stringify(agentConfig(testbed, made)))
+      await writeFile(config, stringify(agentConfig(testbed, made, imagePath)))
       const agent = testbed.startAgent(config)
       const tokens: Partial<Record<KeyType, HostedToken>> = {}
       for (const { keyType, label, web } of made) {
@@ -143,10 +146,14 @@ export class TokenHost {
   }
 }
 
-function agentConfig(testbed: Testbed, tokens: readonly { label: string; uri: string }[]): unknown {
+function agentConfig(
+  testbed: Testbed,
+  tokens: readonly { label: string; uri: string }[],
+  imagePath: string,
+): unknown {
   return {
     enclave: {
-      image_path: CHECKOUT.image,
+      image_path: imagePath,
       nitro_cli_path: join(testbed.info.binDir, "nitro-cli"),
       address_pattern: `unix:${testbed.info.vsockDir}/{cid}_{port}.sock`,
       boot_timeout_ms: 15_000,

@@ -15,7 +15,8 @@ import {
 } from "@peculiar/x509"
 
 export const KEY_TYPES = ["RSA-2048", "P-256", "P-384"] as const
-export type KeyType = (typeof KEY_TYPES)[number]
+/** What Apache serves, and Ed25519, which few clients of the web take. */
+export type KeyType = (typeof KEY_TYPES)[number] | "Ed25519"
 
 /** PEM throughout. */
 export interface WebCertificate {
@@ -35,6 +36,7 @@ const ALGORITHMS = {
   },
   "P-256": P256,
   "P-384": { name: "ECDSA", namedCurve: "P-384", hash: "SHA-384" },
+  Ed25519: { name: "Ed25519" },
 } as const
 
 interface Authority {
@@ -121,6 +123,8 @@ async function issue(request: {
   })
 }
 
-function makeKeys(algorithm: (typeof ALGORITHMS)[KeyType]): Promise<webcrypto.CryptoKeyPair> {
-  return webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"])
+/** All of these algorithms make pairs; the types cannot tell of the union. */
+async function makeKeys(algorithm: (typeof ALGORITHMS)[KeyType]): Promise<webcrypto.CryptoKeyPair> {
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"])
+  return keys as webcrypto.CryptoKeyPair
 }

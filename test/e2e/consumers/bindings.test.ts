@@ -81,7 +81,7 @@ async function signsBy<A extends Answer>(
 }
 
 function mechanismsOf({ keyType }: HostedToken): string[] {
-  if (keyType === "P-384") throw new RangeError("the host has no such token")
+  if (keyType === "P-384" || keyType === "Ed25519") throw new RangeError("the host has no such token")
   return [...HASHED[keyType], ...RAW[keyType]]
 }
 
@@ -129,7 +129,7 @@ trial.test("graphene", "finds and signs, in parts where the mechanism hashes", a
 trial.test("pykcs11", "finds and signs", async () => {
   for (const token of host.tokens) {
     const { keyType } = token
-    if (keyType === "P-384") continue
+    if (keyType === "P-384" || keyType === "Ed25519") continue
     // Debian's own Python, which its packages are for.
     await signsBy(["/usr/bin/python3", "pykcs11_child.py"], token, HASHED[keyType])
   }
