@@ -58,8 +58,10 @@ async function countsOf({ counts, report }, exitCode) {
     return { passed: exitCode === 0 ? 1 : 0, failed: exitCode === 0 ? 0 : 1, skipped: 0 }
   const text = await readFile(report, "utf8").catch(() => "")
   const found = text === "" ? { passed: 0, failed: 1, skipped: 0 } : counts(text)
-  // A runner that failed without a failed test (a crash, a hook) has failed all the same.
-  if (exitCode !== 0 && found.failed === 0) found.failed = 1
+  // A runner that failed without a failed test (a crash, a hook) has failed all the same, and so has
+  // one that found nothing to run.
+  const ran = found.passed + found.failed > 0
+  if ((exitCode !== 0 || !ran) && found.failed === 0) found.failed = 1
   return found
 }
 
@@ -70,7 +72,7 @@ function countsOfVitest(text) {
 
 function countsOfJunit(xml) {
   const number = (name) =>
-    Number(new RegExp(`<testsuite[^>]* ${name}="(\\d+)"`, "s").exec(xml)?.[1] ?? 0)
+    Number(new RegExp(`<testsuite[^>]*\\s${name}="(\\d+)"`).exec(xml)?.[1] ?? 0)
   const skipped = number("skipped") + number("disabled")
   const failed = number("failures")
   return { passed: number("tests") - failed - skipped, failed, skipped }
