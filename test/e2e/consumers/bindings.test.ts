@@ -81,7 +81,8 @@ async function signsBy<A extends Answer>(
 }
 
 function mechanismsOf({ keyType }: HostedToken): string[] {
-  if (keyType === "P-384" || keyType === "Ed25519") throw new RangeError("the host has no such token")
+  if (keyType === "P-384" || keyType === "Ed25519")
+    throw new RangeError("the host has no such token")
   return [...HASHED[keyType], ...RAW[keyType]]
 }
 
