@@ -1,5 +1,4 @@
 /** What the enclave tells its owner about itself. */
-import { MAX_FRAME_BYTES } from "../shared/frame.js"
 import {
   type EnclaveDescription,
   encodeControlResult,
@@ -8,6 +7,7 @@ import {
 import type { Nsm } from "./nsm/index.js"
 import type { Ownership } from "./ownership.js"
 import type { UsagePolicy } from "./policy/usage-policy.js"
+import { fittingFrame } from "./server/page.js"
 import { describeToken } from "./token/token.js"
 import type { TokenStore } from "./token/token-store.js"
 
@@ -52,13 +52,10 @@ export async function describer(deps: {
 }
 
 function pageOf(store: TokenStore, offset: number): TokenDescription[] {
-  const page: TokenDescription[] = []
-  let room = MAX_FRAME_BYTES - ENVELOPE_BYTES
-  for (const token of store.list().slice(offset)) {
-    const description = describeToken(token)
-    room -= encodeControlResult(0, description).length
-    if (room < 0) break
-    page.push(description)
-  }
-  return page
+  return fittingFrame(
+    store.list().slice(offset),
+    ENVELOPE_BYTES,
+    describeToken,
+    (description) => encodeControlResult(0, description).length,
+  )
 }

@@ -1,10 +1,10 @@
 /** Pages of the token list, each within one frame. */
 import { type CborValue, cborInteger, encodeCbor } from "../../shared/cbor.js"
-import { MAX_FRAME_BYTES } from "../../shared/frame.js"
 import { encodeListedToken } from "../../shared/protocol/signing.js"
 import type { UsagePolicy } from "../policy/usage-policy.js"
 import type { Token } from "../token/token.js"
 import type { TokenStore } from "../token/token-store.js"
+import { fittingFrame } from "./page.js"
 
 /** Room for what stands around the tokens: request id, status, generation, total, array heads. */
 const ENVELOPE_BYTES = 64
@@ -12,14 +12,12 @@ const ENVELOPE_BYTES = 64
 /** `[generation, total, tokens]`: as many tokens from `offset` on as fit a frame. */
 export function listPage(store: TokenStore, policy: UsagePolicy, offset: number): CborValue {
   const all = store.list()
-  const page: CborValue[] = []
-  let room = MAX_FRAME_BYTES - ENVELOPE_BYTES
-  for (const token of all.slice(offset)) {
-    const listed = listedToken(token, policy)
-    room -= encodeCbor(listed).length
-    if (room < 0) break
-    page.push(listed)
-  }
+  const page = fittingFrame(
+    all.slice(offset),
+    ENVELOPE_BYTES,
+    (token) => listedToken(token, policy),
+    (listed) => encodeCbor(listed).length,
+  )
   return [cborInteger(store.generation), all.length, page]
 }
 

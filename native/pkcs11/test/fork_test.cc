@@ -8,6 +8,7 @@
 #include <fstream>
 #include <thread>
 
+#include "child_process.h"
 #include "module_fixture.h"
 
 namespace tlskeep::test {
@@ -22,20 +23,9 @@ class ForkTest : public ModuleTest {
     sign_key_ = FindOne(session_, CKO_PRIVATE_KEY);
   }
 
-  // Runs `body` in a child; it returns its exit status, 0 for success.
   template <typename Body>
   static pid_t InChild(Body body) {
-    const pid_t child = fork();
-    if (child == 0) {
-      alarm(30);
-      _exit(body());
-    }
-    return child;
-  }
-  static int StatusOf(pid_t child) {
-    int status = -1;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+    return tlskeep::InChild(std::chrono::seconds(30), body);
   }
   int SignMany(CK_SESSION_HANDLE session, int count) {
     for (int i = 0; i < count; ++i) {

@@ -9,6 +9,7 @@
 #include <functional>
 #include <thread>
 
+#include "child_process.h"
 #include "module_fixture.h"
 
 namespace tlskeep::test {
@@ -38,17 +39,7 @@ class RobustnessTest : public ModuleTest {
   }
   template <typename Body>
   static pid_t InChild(Body body) {
-    const pid_t child = fork();
-    if (child == 0) {
-      alarm(60);
-      _exit(body());
-    }
-    return child;
-  }
-  static int StatusOf(pid_t child) {
-    int status = -1;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+    return tlskeep::InChild(std::chrono::seconds(60), body);
   }
 
   CK_SESSION_HANDLE session_ = 0;
