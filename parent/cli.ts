@@ -5,6 +5,7 @@ import { isAddonError } from "../native/addon/addon-error.js"
 import { CodedError } from "../shared/errors.js"
 import { VERSION } from "../shared/version.js"
 import type { AgentOptions } from "./commands/agent.js"
+import { addEifCommands } from "./commands/eif-options.js"
 import type { SealOptions } from "./commands/seal.js"
 import type { StatusOptions } from "./commands/status.js"
 import { AgentError } from "./errors.js"
@@ -50,6 +51,8 @@ program
     const { statusCommand } = await import("./commands/status.js")
     process.stdout.write(`${await statusCommand(options)}\n`)
   })
+
+addEifCommands(program)
 
 try {
   await program.parseAsync()
