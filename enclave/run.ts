@@ -5,6 +5,7 @@
 import type { Duplex } from "node:stream"
 import type { Logger } from "pino"
 import type { Address } from "../shared/address.js"
+import { PCR_COUNT } from "../shared/attestation/index.js"
 import type { TransportOptions } from "../shared/transport/transport.js"
 import { VERSION } from "../shared/version.js"
 import { describer } from "./description.js"
@@ -55,6 +56,8 @@ export async function runEnclave(edges: Edges): Promise<RunningEnclave> {
   const agent = new RelayAgent({ connectRelay: edges.connectKmsRelay, roots: edges.kmsRoots })
   const provisioner = new Provisioner(store, recipientDecrypt(nsm, agent))
   const describe = await describer({ nsm, store, policy, ownership, version: VERSION })
+  // Nothing here extends the PCRs that are not locked at boot: nobody shall.
+  await nsm.lockPcrs(PCR_COUNT)
 
   const signing = await serve({
     address: edges.signing,
