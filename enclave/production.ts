@@ -30,6 +30,9 @@ export async function runInProduction(
   { kmsRoots = AMAZON_ROOTS, parentCid = PARENT_CID }: OtherEdges = {},
 ): Promise<void> {
   const log = pino({ name: "tlskeep-enclave" })
+  // The AWS SDK looks for its files there, none of which exist. Without it Node.js would look the user
+  // up in /etc/passwd, and fail where the image has none.
+  process.env.HOME ??= "/"
   try {
     await requireNsmEntropy()
     await runEnclave({

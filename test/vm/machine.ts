@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { webcrypto, X509Certificate } from "node:crypto"
 import { once } from "node:events"
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs"
-import { rm, symlink, writeFile } from "node:fs/promises"
+import { chmod, rm, symlink, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
 import { CodedError } from "../../shared/errors.js"
@@ -71,6 +71,9 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
   const children = [vsock]
   try {
     await appears(join(dir, "vhost.socket"), vsock)
+    await appears(uds, vsock)
+    // As AF_VSOCK, which has no permissions: a web server's children are not root.
+    await chmod(uds, 0o666)
     const qemu = start(
       join(options.cache, "qemu", "qemu-system-x86_64"),
       qemuArguments(options),
