@@ -59,8 +59,7 @@ eif: dist container ## Pack it into EIF by nitro-cli, signed with PRIVATE_KEY an
 	@mkdir -p $(dir $(EIF))
 	@scripts/build-eif.sh $(CONTAINER_TAG) $(EIF) $(PRIVATE_KEY) $(SIGNING_CERTIFICATE)
 
-test-vm: build enclave ## Boot the enclave image in a virtual machine and serve a page from it
-	@node scripts/bundle-image.mjs enclave-vm
+test-vm: build ## Boot the enclave image in a virtual machine and serve a page from it
 	@scripts/vm/run-tests.sh
 
 sim: build ## Bring the local AWS up below SIM_DIR (/tmp/tlskeep-aws) until interrupted

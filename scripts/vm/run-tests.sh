@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prepares the virtual machine's cache and runs the tests in it; says why where that is not possible.
-# Further arguments go to vitest.
+# Prepares the virtual machine's cache, bundles the images' programs of what `make build` has built, and
+# runs the tests; says why where that is not possible. Arguments go to vitest.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 last=$(mktemp)
@@ -10,4 +10,5 @@ case $(tail -n 1 "$last") in
   "ready "*) export TLSKEEP_VM=$(tail -n 1 "$last" | cut -d ' ' -f 2-) ;;
   *) exit 0 ;;
 esac
+node scripts/bundle-image.mjs enclave && node scripts/bundle-image.mjs enclave-vm || exit 1
 node_modules/.bin/vitest run test/vm --reporter=verbose "$@"

@@ -76,6 +76,18 @@ describe("scripts/make-cpio.mjs", () => {
   })
 })
 
+describe("native/init/init.c", () => {
+  it("compiles without a warning into a program that needs no library", async () => {
+    const init = join(dir, "init-program")
+    const flags = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+    const source = join(CHECKOUT.root, "native/init/init.c")
+    await execFileAsync("cc", ["-static", "-Os", "-s", ...flags, "-o", init, source])
+    const { stdout } = await execFileAsync("readelf", ["-l", init])
+    expect(stdout).toContain("LOAD")
+    expect(stdout).not.toContain("INTERP")
+  })
+})
+
 describe("the enclave's root file system", () => {
   const LIMIT_BYTES = 150_000_000
 

@@ -37,7 +37,9 @@ vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 })
 
 const CLIENTS = 4
 
-describe.skipIf(!isPrepared)("in a virtual machine", () => {
+const NAME = `in a virtual machine${isPrepared ? "" : " (TLSKEEP_VM is not set: run make test-vm)"}`
+
+describe.skipIf(!isPrepared)(NAME, () => {
   let testbed: Testbed
   let host: VmHost
   const agents: BackgroundProcess[] = []
