@@ -31,8 +31,11 @@ if [ ! -e "$base/made" ]; then
   mkdir -p "$base/usr/lib/node_modules"
   cp -a "$(readlink -f "$(dirname "$(readlink -f "$(command -v npm)")")/..")" "$base/usr/lib/node_modules/npm"
   ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$base/usr/bin/npm"
-  # Packages come from where this machine gets them.
-  printf 'registry=%s\n' "$(npm config get registry)" >"$base/root/.npmrc"
+  # Packages come from where this machine gets them, and are vouched for by whom it trusts. All of this
+  # is the build stage's; the image is empty but for what that copies into it.
+  cp -L /etc/ssl/certs/ca-certificates.crt "$base/etc/ssl/certs/ca-certificates.crt"
+  printf 'registry=%s\ncafile=/etc/ssl/certs/ca-certificates.crt\n' \
+    "$(npm config get registry 2>/dev/null)" >"$base/root/.npmrc"
   touch "$base/made"
 fi
 

@@ -171,14 +171,15 @@ function tooLong(kind: SectionKind, size: number): EifError {
 }
 
 async function openImage(path: string): Promise<FileHandle> {
+  let file: FileHandle | undefined
   try {
-    const file = await open(path, "r")
-    const { isFile } = await file.stat().then((stat) => ({ isFile: stat.isFile() }))
-    if (isFile) return file
-    await file.close()
+    file = await open(path, "r")
+    if ((await file.stat()).isFile()) return file
   } catch (cause) {
+    await file?.close()
     throw unreadable(path, cause)
   }
+  await file.close()
   throw new EifError("eif-unreadable", `${path} is not a regular file`)
 }
 

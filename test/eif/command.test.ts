@@ -1,5 +1,5 @@
 /** The compiled `tlskeep eif`: what it prints, its exit codes, and how it refuses. */
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { mkdir, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { build } from "esbuild"
@@ -9,6 +9,15 @@ import { makeInputs, makeSigningFiles, testFolder } from "./images.js"
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
+/** A sparse file of it costs nothing; read whole it would be in the process's memory. */
+const LARGE_BYTES = 268_435_456
+/** Runs a command and prints the most memory that it had, in KiB, as the last line. */
+const PEAK_MEMORY = `
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+`
 const ROOT = fileURLToPath(new URL("../..", import.meta.url))
 const dir = await testFolder()
 let compiled: string
@@ -108,6 +117,23 @@ describe("tlskeep eif", () => {
 
     const half = await eif(["build", ...parts, "--output", output, ...signing.slice(0, 2)])
     expect(half).toMatchObject({ code: 1, stderr: expect.stringContaining("not-signed") })
+  })
+
+  it("needs little memory for a large image", async () => {
+    const ramdisk = join(dir, "large")
+    await writeFile(ramdisk, "")
+    await truncate(ramdisk, LARGE_BYTES)
+    const output = join(dir, "large.eif")
+    const large = ["--kernel", parts[1] ?? "", "--cmdline", "x", "--ramdisk", ramdisk]
+    for (const args of [
+      ["build", ...large, "--output", output],
+      ["describe", output],
+    ]) {
+      const command = [process.execPath, join(compiled, "parent", "cli.js"), "eif", ...args]
+      const { code, stdout } = await run("python3", ["-c", PEAK_MEMORY, ...command])
+      expect(code).toBe(0)
+      expect(Number(stdout.trim().split("\n").at(-1)) * 1_024).toBeLessThan(LARGE_BYTES)
+    }
   })
 
   it("refuses to measure a damaged, wrongly signed or unsigned image", async () => {

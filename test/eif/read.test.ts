@@ -2,9 +2,10 @@
 import { truncate, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { beforeAll, describe, expect, it } from "vitest"
+import { buildEif } from "../../parent/eif/build.js"
 import { HEADER_BYTES, SECTION_HEADER_BYTES } from "../../parent/eif/format.js"
 import { readEif } from "../../parent/eif/read.js"
-import { makeImage, testFolder, withRightCrc } from "./images.js"
+import { makeImage, makeInputs, testFolder, withRightCrc } from "./images.js"
 
 const dir = await testFolder()
 const changed = join(dir, "changed.eif")
@@ -150,6 +151,18 @@ describe("a checksum", () => {
     }
     expect(await reading(flip, true)).toMatchObject({ isCrcRight: false })
   })
+})
+
+it("keeps no section in memory that is longer than it may be", async () => {
+  const long = join(dir, "long.eif")
+  const inputs = await makeInputs(dir)
+  await buildEif({ ...inputs, cmdline: Buffer.alloc(65_536, "x") }, long)
+  expect((await readEif(long)).cmdline).toHaveLength(65_536)
+  await buildEif({ ...inputs, cmdline: Buffer.alloc(65_537, "x") }, long)
+  await expect(readEif(long)).rejects.toMatchObject({ code: "malformed-section" })
+  const metadata = { ...inputs.metadata, CustomMetadata: "x".repeat(4_194_304) }
+  await buildEif({ ...inputs, metadata }, long)
+  await expect(readEif(long)).rejects.toMatchObject({ code: "malformed-metadata" })
 })
 
 it("measures what is in the file, whatever its checksum says", async () => {
