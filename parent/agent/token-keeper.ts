@@ -154,6 +154,7 @@ export class TokenKeeper {
         region,
         credentials: await credentials(),
         encryptionContext: object.encryptionContext,
+        stage: false,
       })
     } catch (error) {
       throw withMeasurement(error, enclave)

@@ -59,6 +59,7 @@ export function tokenDescription(change: Partial<TokenDescription> = {}): TokenD
     keyId: "arn:aws:kms:us-east-1:123456789012:key/k",
     attestedAt: Date.now(),
     expiresAt: Date.now() + 48 * 3_600_000,
+    nextFingerprint: null,
     retiringKeys: 0,
     signatures: {},
     refusals: 0,

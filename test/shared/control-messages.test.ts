@@ -237,6 +237,7 @@ describe("an answer", () => {
           keyId: KEY_ARN,
           attestedAt: 1_790_000_000_000,
           expiresAt: 1_790_172_800_000,
+          nextFingerprint: null,
           retiringKeys: 0,
           signatures: { ECDSA: 5_000_000_000 },
           refusals: 0,
