@@ -1,7 +1,10 @@
 /** Files that are refused: each problem by line and column, by field, and with what is expected. */
 import fc from "fast-check"
-import { describe, expect, it } from "vitest"
+import { describe, expect, it, vi } from "vitest"
 import { another, CERTIFICATE_ARN, MINIMAL, minimalWith, parse, refused } from "./config-files.js"
+
+// Properties take seconds where the machine is busy.
+vi.setConfig({ testTimeout: 60_000 })
 
 /** Lines put in after a line of the minimal file, so that the first of them is line `at + 1`. */
 function withLines(at: number, ...lines: string[]): string {

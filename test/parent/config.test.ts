@@ -3,10 +3,11 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import fc from "fast-check"
-import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
 import { stringify } from "yaml"
 import type { Config } from "../../parent/config/config.js"
 import { loadConfig } from "../../parent/config/load.js"
+import { AgentError } from "../../parent/errors.js"
 import {
   CERTIFICATE_ARN,
   DEFAULTS,
@@ -17,6 +18,9 @@ import {
   refused,
 } from "./config-files.js"
 import { refusalOf } from "./refusal.js"
+
+// Properties take seconds where the machine is busy.
+vi.setConfig({ testTimeout: 60_000 })
 
 const ROLE_ARN = "arn:aws:iam::123456789012:role/web/server+1"
 
@@ -279,8 +283,9 @@ describe("what is not YAML", () => {
   })
 })
 
+const SECRET = "s3cr3t-4711"
+
 describe("a PIN in a file that is wrong", () => {
-  const SECRET = "s3cr3t-4711"
   it.each([
     ["too long", `"${SECRET.repeat(10)}"`],
     ["a list", `[${SECRET}]`],
@@ -318,6 +323,45 @@ describe("a PIN in a file that is wrong", () => {
     const { message } = await refused(minimalWith("label: www", "label: www\n    pin: 471"))
     expect(message).toBe("f.yaml:5:10: tokens[0].pin: expected text of 4 to 64 characters")
   })
+})
+
+it("lets no warning of the parser's quote the file", async () => {
+  const warned = vi.spyOn(process, "emitWarning")
+  try {
+    for (const key of [`{pin: ${SECRET}}`, `[${SECRET}]`, `? ${SECRET}: x\n`]) {
+      const { code, message } = await refused(`${MINIMAL}${key}: 1\n`)
+      expect(code).toBe("config-not-yaml")
+      expect(message).toMatch(/^f\.yaml:11:\d+: /)
+      expect(message).not.toContain(SECRET)
+    }
+    expect(warned).not.toHaveBeenCalled()
+  } finally {
+    warned.mockRestore()
+  }
+})
+
+it("is told of without its PIN, whatever is wrong with a file", () => {
+  const text = minimalWith("label: www", `label: www\n    pin: "${SECRET}"`)
+  const piece = fc.constantFrom(..."{}[]:,-#&*!|>\"%@`\n\t '0a", "- ", ": ", "\n  ", "?")
+  const change = fc.tuple(fc.nat({ max: text.length - 1 }), fc.nat({ max: 3 }), piece)
+  fc.assert(
+    fc.property(fc.array(change, { minLength: 1, maxLength: 4 }), (changes) => {
+      const changed = changes.reduce(
+        (before, [at, cut, put]) => before.slice(0, at) + put + before.slice(at + cut),
+        text,
+      )
+      try {
+        parse(changed)
+      } catch (error) {
+        expect(error).toBeInstanceOf(AgentError)
+        const { code, message, advice, cause } = error as AgentError
+        expect(code).toMatch(/^config-(invalid|not-yaml)$/)
+        for (const line of message.split("\n")) expect(line).toMatch(/^f\.yaml(:\d+:\d+)?: /)
+        expect(`${message} ${advice} ${cause}`).not.toContain(SECRET)
+      }
+    }),
+    { numRuns: 200 },
+  )
 })
 
 describe("loadConfig", () => {
