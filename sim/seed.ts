@@ -1,6 +1,6 @@
 /**
  * Fills the simulated account through its real APIs, for the demo and the tests: KMS keys with
- * policies, encrypted private keys, S3 objects, and certificates as ACM leaves them for enclaves.
+ * policies, encrypted private keys and S3 objects. Certificates of ACM are seeded by `acm/`.
  */
 import { Agent } from "node:https"
 import { CreateKeyCommand, EncryptCommand, KMSClient } from "@aws-sdk/client-kms"
@@ -196,41 +196,4 @@ async function createBucket(client: S3Client, bucket: string): Promise<void> {
     if (error instanceof S3ServiceException && error.name === "BucketAlreadyOwnedByYou") return
     throw error
   }
-}
-
-/** A certificate as ACM associates it with the instance's role. */
-export interface AcmSeed {
-  dir: string
-  certificateArn: string
-  /** PEM of the leaf, and of its chain. */
-  certificate: string
-  certificateChain: string
-  /** PEM of the private key, at most 4096 bytes. */
-  privateKey: Uint8Array
-  keyArn: string
-}
-
-/**
- * Does what `aws ec2 associate-enclave-certificate-iam-role` does: encrypts the private key under
- * the KMS key and leaves the certificate in S3 where the role's agent looks for it.
- *
- * @returns where it lies.
- */
-export async function seedAcmCertificate(seed: AcmSeed): Promise<{ bucket: string; key: string }> {
-  const { partition, region, roleArn } = requireSimInfo(seed.dir)
-  const encrypted = await encryptUnderKey({
-    dir: seed.dir,
-    keyArn: seed.keyArn,
-    plaintext: seed.privateKey,
-  })
-  const bucket = `${partition}-ec2-enclave-certificate-${region}-prod`
-  const key = `${roleArn}/${seed.certificateArn}`
-  const body = JSON.stringify({
-    certificate: seed.certificate,
-    certificateChain: seed.certificateChain,
-    encryptedPrivateKey: Buffer.from(encrypted).toString("base64"),
-    encryptionMethod: "KMS",
-  })
-  await seedS3Object({ dir: seed.dir, bucket, key, body })
-  return { bucket, key }
 }
