@@ -3,6 +3,7 @@
  * policies, encrypted private keys and S3 objects. Certificates of ACM are seeded by `acm/`.
  */
 import { Agent } from "node:https"
+import { IAMClient } from "@aws-sdk/client-iam"
 import { CreateKeyCommand, EncryptCommand, KMSClient } from "@aws-sdk/client-kms"
 import {
   CreateBucketCommand,
@@ -66,6 +67,15 @@ export function simS3Client(
 ): S3Client {
   const config = clientConfig(dir, requireSimInfo(dir).urls.s3, principal, options)
   return new S3Client({ ...config, forcePathStyle: true })
+}
+
+/** An IAM client of the SDK, the administrator's by default; destroy it after use. */
+export function simIamClient(
+  dir: string,
+  principal = readAdmin(simPaths(dir)),
+  options: ClientOptions = {},
+): IAMClient {
+  return new IAMClient(clientConfig(dir, requireSimInfo(dir).urls.iam, principal, options))
 }
 
 /** What {@link releaseKeyPolicy} admits. */

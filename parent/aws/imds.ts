@@ -3,6 +3,7 @@
  * it is a help to know the instance's region and role, never a reason to wait.
  */
 import { MetadataService } from "@aws-sdk/ec2-metadata-service"
+import pRetry from "p-retry"
 import { AgentError } from "../errors.js"
 import { abortable } from "./abortable.js"
 
@@ -10,8 +11,7 @@ import { abortable } from "./abortable.js"
 const REQUEST_TIMEOUT_MS = 1_000
 /** For one reading with its token, retries included. */
 const READ_TIMEOUT_MS = 3_000
-/** Services at AWS's link-local address answer neither sooner nor later than this. */
-const RETRY_DELAY_SECS = 0.1
+const RETRY_DELAY_MS = 100
 
 export class Imds {
   /**
@@ -25,22 +25,30 @@ export class Imds {
     if (process.env.AWS_EC2_METADATA_DISABLED?.toLowerCase() === "true") {
       throw unreachable("switched off by AWS_EC2_METADATA_DISABLED")
     }
-    // A new one each time: after one refused token this client would ask for none again.
-    const service = new MetadataService({
-      ec2MetadataV1Disabled: true,
-      httpOptions: { timeout: REQUEST_TIMEOUT_MS },
-      retries: 1,
-      backoff: RETRY_DELAY_SECS,
-    })
     try {
-      // It puts the endpoint's own slash in front.
-      const reading = service.request(`latest/meta-data/${path}`, {})
+      const reading = pRetry(() => request(path), {
+        retries: 1,
+        minTimeout: RETRY_DELAY_MS,
+        randomize: true,
+        shouldRetry: ({ error }) => statusOf(error) !== 404,
+      })
       return (await abortable(reading, AbortSignal.timeout(READ_TIMEOUT_MS))).trim()
     } catch (cause) {
       if (statusOf(cause) === 404) return undefined
       throw unreachable(reasonOf(cause), cause)
     }
   }
+}
+
+/** By a client of its own: after one refused token it would ask for none again. */
+function request(path: string): Promise<string> {
+  const service = new MetadataService({
+    ec2MetadataV1Disabled: true,
+    httpOptions: { timeout: REQUEST_TIMEOUT_MS },
+    retries: 0,
+  })
+  // It puts the endpoint's own slash in front.
+  return service.request(`latest/meta-data/${path}`, {})
 }
 
 function unreachable(reason: string, cause?: unknown): AgentError {
@@ -63,6 +71,6 @@ function reasonOf(error: unknown): string {
   const message = error instanceof Error ? error.message : ""
   const [, said] = /with status code (\d{3})/.exec(message) ?? []
   if (said !== undefined) return `HTTP status ${said} to the request for a token`
-  const [code] = /\bE[A-Z]{4,}\b/.exec(message) ?? []
-  return code ?? "timed out"
+  const [, code] = /\b(?:connect|read|write|getaddrinfo) (E[A-Z]+)\b/.exec(message) ?? []
+  return code ?? (/time/i.test(message) ? "timed out" : "none that can be used")
 }

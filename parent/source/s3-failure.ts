@@ -53,8 +53,9 @@ function refusal(error: unknown, location: S3Location): Finding | undefined {
   return undefined
 }
 
-/** S3 says within one account which permission is missing, and why. */
-const MISSING = /not authorized to perform: ([a-z0-9-]+:\w+) on resource: "?([^"\s]+)/
+/** S3 says within one account which permission is missing, and why. Keys may hold spaces. */
+const MISSING =
+  /not authorized to perform: ([a-z0-9-]+:\w+) on resource: "?(.+?)"?(?: because | with an explicit |$)/
 const EXPLICIT_DENY = /with an explicit deny in an? ([\w-]+ policy)/
 
 function accessDenied(error: unknown, location: S3Location): Finding {

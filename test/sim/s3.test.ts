@@ -18,6 +18,7 @@ import {
 } from "../../sim/iam/principals.js"
 import { ROLE_ARN } from "../../sim/paths.js"
 import { parseAddress } from "../../sim/s3/address.js"
+import { writeS3Settings } from "../../sim/s3/settings.js"
 import { seedS3Object, simS3Client } from "../../sim/seed.js"
 import { startTestSimulator, type TestSimulator } from "./simulator.js"
 
@@ -141,6 +142,18 @@ describe("access", () => {
         .end()
     })
     expect(status).toBe(403)
+  })
+})
+
+describe("settings", () => {
+  it("play faults, so often as they say", async () => {
+    const once = simS3Client(sim.dir, readAdmin(sim.paths), { maxAttempts: 1 })
+    const get = () => refusalOf(once.send(new GetObjectCommand({ Bucket, Key })))
+    writeS3Settings(sim.paths, { throttleNext: 1, unavailableNext: 1 })
+    expect(await get()).toBe("503 SlowDown")
+    expect(await get()).toBe("503 ServiceUnavailable")
+    expect(await get()).toBe("no error")
+    once.destroy()
   })
 })
 
