@@ -42,6 +42,15 @@ export type AgentErrorCode =
   | "kms-encrypt-failed"
   | "seal-output-failed"
   | "run-dir-unusable"
+  // publication of a certificate to the web server
+  | "target-not-readable"
+  | "target-lines-missing"
+  | "pkcs11-library-missing"
+  | "server-without-pkcs11"
+  | "pin-too-long"
+  | "config-test-failed"
+  | "start-failed"
+  | "certificate-not-presented"
 
 export class AgentError extends CodedError<AgentErrorCode> {
   /** What the reader can do, one sentence; empty where nothing but waiting helps. */

@@ -1,25 +1,31 @@
 /** PKCS #11 URIs (RFC 7512) for the keys of a token. */
 
+/** How the consumer of a URI comes by the PIN. */
+export type PinReference = { file: string } | { value: string }
+
 export interface KeyUri {
   /** Token label; the private key's label is the same. */
   token: string
-  /** File that holds the PIN. */
-  pinFile?: string
+  /** A file that holds the PIN, or the PIN itself; such a URI is a secret. */
+  pin?: PinReference
 }
 
-/** `pkcs11:token=…;object=…;type=private?pin-source=file:…` */
-export function privateKeyUri({ token, pinFile }: KeyUri): string {
+/** `pkcs11:token=…;object=…;type=private?pin-source=file:…`, or `?pin-value=…` */
+export function privateKeyUri({ token, pin }: KeyUri): string {
   const path = `pkcs11:token=${encode(token)};object=${encode(token)};type=private`
-  return pinFile === undefined ? path : `${path}?pin-source=file:${encodePath(pinFile)}`
+  if (pin === undefined) return path
+  const query =
+    "file" in pin ? `pin-source=file:${encodePath(pin.file)}` : `pin-value=${encode(pin.value)}`
+  return `${path}?${query}`
 }
 
 /** `pkcs11:token=…;object=…;type=cert` */
-export function certificateUri({ token }: KeyUri): string {
+export function certificateUri({ token }: Pick<KeyUri, "token">): string {
   return `pkcs11:token=${encode(token)};object=${encode(token)};type=cert`
 }
 
 /** RFC 7512, 2.3: unreserved characters stand for themselves, all others are percent-encoded. */
-function encode(value: string): string {
+export function encode(value: string): string {
   return [...Buffer.from(value)]
     .map((byte) => {
       const character = String.fromCharCode(byte)

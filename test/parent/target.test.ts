@@ -43,7 +43,7 @@ describe("a PKCS #11 URI", () => {
   })
 
   it("names the PIN's file, its slashes as they are", () => {
-    expect(privateKeyUri({ token: "www", pinFile: "/run/a b/&x=%.pin" })).toBe(
+    expect(privateKeyUri({ token: "www", pin: { file: "/run/a b/&x=%.pin" } })).toBe(
       "pkcs11:token=www;object=www;type=private?pin-source=file:/run/a%20b/%26x%3D%25.pin",
     )
   })
