@@ -1,6 +1,7 @@
 /** The publisher: what comes together goes to the web server together, one batch after the other. */
 import { access } from "node:fs/promises"
 import { setTimeout as sleep } from "node:timers/promises"
+import pLimit from "p-limit"
 import type { Logger } from "pino"
 import type { OptionsConfig } from "../config/config.js"
 import { AgentError, errorFields } from "../errors.js"
@@ -34,6 +35,7 @@ interface Job {
 
 /** What is published at nearly the same time shares a reload. */
 const GATHER_MS = 100
+const PARALLEL_PLANS = 8
 
 /** Never rejects: what is missing on this machine is logged, and said again by each publication. */
 export async function createPublisher(deps: PublisherDeps): Promise<Publisher> {
@@ -107,10 +109,15 @@ class BatchPublisher implements Publisher {
   async #batch(jobs: readonly Job[]): Promise<void> {
     await this.#undoUnfinished()
     const planned = new Map<Plan, Job>()
-    for (const job of jobs) {
-      const plan = await this.#plan(job)
-      if (plan !== undefined) planned.set(plan, job)
-    }
+    const limit = pLimit(PARALLEL_PLANS)
+    await Promise.all(
+      jobs.map((job) =>
+        limit(async () => {
+          const plan = await this.#plan(job)
+          if (plan !== undefined) planned.set(plan, job)
+        }),
+      ),
+    )
     const { options, log } = this.#deps
     const deps = { options, server: this.#server, journal: this.#journal, log }
     const outcomes = await Delivery.run(deps, [...planned.keys()])

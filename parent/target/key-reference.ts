@@ -21,6 +21,8 @@ export const MAX_ENGINE_PIN_FILE_BYTES = 31
 export interface KeyReferenceRequest {
   service: OptionsConfig["service"]
   label: string
+  /** CKA_ID of the certificate's key. */
+  keyId: Uint8Array
   pin: string
   pinFile: string
   /** Where the URI goes if the server reads a provider's URI from a file only. */
@@ -32,10 +34,10 @@ export interface KeyReferenceRequest {
 
 /** @throws AgentError `pin-too-long` where a PIN cannot be delivered as configured */
 export function keyReference(request: KeyReferenceRequest): KeyReference {
-  const { service, label, syntax, capabilities, keyFile } = request
+  const { service, label, keyId, syntax, capabilities, keyFile } = request
   const pin = pinReference(request)
   const holdsPin = "value" in pin
-  const uri = privateKeyUri({ token: label, pin })
+  const uri = privateKeyUri({ token: label, keyId, pin })
   if (service === "httpd") return { value: uri, holdsPin }
   if (syntax === "engine") return { value: `engine:pkcs11:${uri}`, holdsPin }
   if (capabilities.nginxStore) return { value: `store:${uri}`, holdsPin }

@@ -1,5 +1,6 @@
 /** Which files make a publication, and what each is to hold. */
 import type { X509Certificate } from "node:crypto"
+import { fingerprintOf, publicKeyOf } from "../../shared/public-key.js"
 import type { ListenerConfig, OptionsConfig } from "../config/config.js"
 import { AgentError } from "../errors.js"
 import type { RunDir } from "../run-dir.js"
@@ -57,6 +58,8 @@ export async function planPublication(
   const key = keyReference({
     service,
     label,
+    // The key of this certificate, not the token's current one: another may be that in a moment.
+    keyId: fingerprintOf(publicKeyOf(leaf)),
     pin,
     pinFile: runDir.pinFile(label),
     keyFile: runDir.certificateFile(`${service}-key`, label),

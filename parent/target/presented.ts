@@ -101,7 +101,9 @@ function endpoint(address: string): { host: string; port: number } {
 }
 
 /** The first DNS name, a name below it where it is a wildcard; undefined where there is none. */
-export function firstDnsName({ subjectAltName = "" }: X509Certificate): string | undefined {
+export function firstDnsName({
+  subjectAltName = "",
+}: Pick<X509Certificate, "subjectAltName">): string | undefined {
   const [, name] = /(?:^|, )DNS:([^,"]+)/.exec(subjectAltName) ?? []
   return name?.replace(/^\*/, "www")
 }
