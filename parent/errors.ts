@@ -53,6 +53,15 @@ export type AgentErrorCode =
   | "key-file-unreadable"
   | "key-file-entry-missing"
   | "key-file-entry-ambiguous"
+  // publication of a certificate to the web server
+  | "target-not-readable"
+  | "target-lines-missing"
+  | "pkcs11-library-missing"
+  | "server-without-pkcs11"
+  | "pin-too-long"
+  | "config-test-failed"
+  | "start-failed"
+  | "certificate-not-presented"
 
 export class AgentError extends CodedError<AgentErrorCode> {
   /** What the reader can do, one sentence; empty where nothing but waiting helps. */
