@@ -46,7 +46,9 @@ afterEach(async () => {
 
 /** Listens at `socket`; the function returned waits for so many datagrams. */
 async function listen(socket: string): Promise<(count: number) => Promise<Received[]>> {
-  const python = spawn("python3", ["-c", LISTENER, socket], { stdio: ["ignore", "pipe", "inherit"] })
+  const python = spawn("python3", ["-c", LISTENER, socket], {
+    stdio: ["ignore", "pipe", "inherit"],
+  })
   child = python
   const lines = createInterface({ input: python.stdout })[Symbol.asyncIterator]()
   expect((await lines.next()).value).toBe("listening")
