@@ -42,6 +42,29 @@ export type AgentErrorCode =
   | "kms-encrypt-failed"
   | "seal-output-failed"
   | "run-dir-unusable"
+  // nitro-cli, by what its E-codes come to
+  | "nitro-cli-timeout"
+  | "nitro-device-missing"
+  | "nitro-permission-denied"
+  | "nitro-not-set-up"
+  | "enclave-memory-insufficient"
+  | "enclave-memory-too-small"
+  | "enclave-cpus-insufficient"
+  | "enclave-image-invalid"
+  | "enclave-boot-failed"
+  | "enclave-process-unreachable"
+  | "enclave-not-found"
+  // the agent's socket, and metrics
+  | "agent-not-running"
+  | "agent-runs-already"
+  | "agent-socket-failed"
+  | "agent-protocol"
+  | "enclave-replace-running"
+  | "metrics-listen-invalid"
+  | "metrics-listen-failed"
+  // policy and seal --check
+  | "policy-input-invalid"
+  | "seal-check-failed"
 
 export class AgentError extends CodedError<AgentErrorCode> {
   /** What the reader can do, one sentence; empty where nothing but waiting helps. */
