@@ -5,6 +5,8 @@ import { isAddonError } from "../native/addon/addon-error.js"
 import { CodedError } from "../shared/errors.js"
 import { VERSION } from "../shared/version.js"
 import type { AgentOptions } from "./commands/agent.js"
+import type { ReplaceOptions } from "./commands/enclave.js"
+import type { PolicyOptions } from "./commands/policy.js"
 import type { SealOptions } from "./commands/seal.js"
 import type { StatusOptions } from "./commands/status.js"
 import { AgentError } from "./errors.js"
@@ -43,12 +45,54 @@ program
 
 program
   .command("status")
-  .description("show the running enclave and its tokens")
+  .description("show the enclave and every token, and what is to be done about them")
   .option("--config <file>", "configuration file", "/etc/tlskeep/tlskeep.yaml")
   .option("--json", "print JSON", false)
+  .option("--watch", "print it anew each 2 s, until interrupted", false)
   .action(async (options: StatusOptions) => {
     const { statusCommand } = await import("./commands/status.js")
-    process.stdout.write(`${await statusCommand(options)}\n`)
+    await statusCommand(options, process.stdout)
+  })
+
+program
+  .command("enclave")
+  .description("act on the running enclave")
+  .command("replace")
+  .description("bring up another enclave beside the running one, and move everything there")
+  .option("--config <file>", "configuration file", "/etc/tlskeep/tlskeep.yaml")
+  .option("--image <file>", "image to run instead of the configured one")
+  .action(async (options: ReplaceOptions) => {
+    const { replaceCommand } = await import("./commands/enclave.js")
+    const step = (line: string) => process.stderr.write(`${line}\n`)
+    process.stdout.write(`${await replaceCommand(options, step)}\n`)
+  })
+
+program
+  .command("policy")
+  .description("print the IAM role policy and the KMS key policy that an image, role and key need")
+  .option("--pcr0 <hex>", "PCR0 of an image that may decrypt; may be repeated", collect, [])
+  .option("--measurements <file>", "JSON that nitro-cli build-enclave or describe-eif printed")
+  .option(
+    "--pcr3",
+    "also require the instance's role to be --role-arn, as the enclave attests it",
+    false,
+  )
+  .option("--pcr8 <hex>", "also require PCR8, the image's signing certificate")
+  .option("--signed", "require PCR8 of --measurements", false)
+  .requiredOption("--role-arn <arn>", "role of the instance")
+  .option("--kms-key-id <arn>", "ARN of your own KMS key")
+  .option("--admin-arn <arn>", "who manages the key; may be repeated", collect, [])
+  .option("--sealer-arn <arn>", "who may encrypt (tlskeep seal); may be repeated", collect, [])
+  .option("--account-root", "let the account's IAM policies administer the key", false)
+  .option("--s3-uri <uri>", "a key object, s3://bucket/key; may be repeated", collect, [])
+  .option("--certificate-arn <arn>", "certificate of ACM")
+  .option("--certificate-bucket <name>", "CertificateS3BucketName that its association returned")
+  .option("--certificate-key <key>", "CertificateS3ObjectKey that its association returned")
+  .option("--encryption-kms-key-id <arn>", "EncryptionKmsKeyId that its association returned")
+  .option("--json", "print one JSON object with both policies", false)
+  .action(async (options: PolicyOptions) => {
+    const { policyCommand } = await import("./commands/policy.js")
+    process.stdout.write(`${await policyCommand(options)}\n`)
   })
 
 try {
@@ -56,6 +100,11 @@ try {
 } catch (error) {
   process.stderr.write(`${report(error)}\n`)
   process.exitCode = 1
+}
+
+/** For options that may be repeated. */
+function collect(value: string, before: string[]): string[] {
+  return [...before, value]
 }
 
 function report(error: unknown): string {

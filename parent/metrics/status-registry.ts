@@ -9,6 +9,7 @@ import { Counter, Gauge, type Metric, Registry } from "prom-client"
 import type { LatencyHistogram } from "../../shared/protocol/control.js"
 import type { AgentStatus, EnclaveStatus, TokenStatus } from "../agent/agent-status.js"
 import { TOKEN_STATES } from "../agent-api/messages.js"
+import { byHostClock, clockSkewMs } from "../status/host-clock.js"
 
 type Labels = Record<string, string>
 
@@ -17,13 +18,11 @@ export function statusRegistry(status: AgentStatus): Registry {
   const gauges = new Gauges(registry)
   gauges.set("build_info", "Version of the agent.", 1, { version: status.version })
   addEnclave(gauges, status.enclave)
-  // The enclave has a clock of its own, which its times are told by.
-  const enclaveNow = status.enclave.description?.now
-  const skewMs = enclaveNow === undefined ? 0 : enclaveNow - status.now
-  if (enclaveNow !== undefined) {
+  const skewMs = clockSkewMs(status)
+  if (skewMs !== undefined) {
     gauges.set("enclave_clock_skew_seconds", "The enclave's clock less the host's.", skewMs / 1_000)
   }
-  for (const token of status.tokens) addToken(gauges, token, skewMs)
+  for (const token of byHostClock(status).tokens) addToken(gauges, token)
   return registry
 }
 
@@ -55,7 +54,7 @@ function addEnclave(gauges: Gauges, enclave: EnclaveStatus): void {
   )
 }
 
-function addToken(gauges: Gauges, status: TokenStatus, skewMs: number): void {
+function addToken(gauges: Gauges, status: TokenStatus): void {
   const token = { token: status.label }
   for (const state of TOKEN_STATES) {
     const is = status.state === state ? 1 : 0
@@ -72,7 +71,7 @@ function addToken(gauges: Gauges, status: TokenStatus, skewMs: number): void {
   last("sync", "When the source was last asked with success.", status.syncedAt)
   last("publish", "When the web server was last given new files.", status.publishedAt)
   if (certificate !== undefined) addCertificate(gauges, certificate, token)
-  if (status.enclave !== undefined) addServed(gauges, status.enclave, token, skewMs)
+  if (status.enclave !== undefined) addServed(gauges, status.enclave, token)
 }
 
 function addCertificate(
@@ -95,13 +94,11 @@ function addServed(
   gauges: Gauges,
   served: NonNullable<TokenStatus["enclave"]>,
   token: Labels,
-  skewMs: number,
 ): void {
   const attestation = "When the token's key was last released against an attestation."
-  const at = served.attestedAt - skewMs
-  gauges.time("token_last_attestation_timestamp_seconds", attestation, at, token)
+  gauges.time("token_last_attestation_timestamp_seconds", attestation, served.attestedAt, token)
   const lease = "When the enclave gives the key up unless it attests again."
-  gauges.time("token_lease_expiry_timestamp_seconds", lease, served.expiresAt - skewMs, token)
+  gauges.time("token_lease_expiry_timestamp_seconds", lease, served.expiresAt, token)
   const retiring = "Former keys that still sign."
   gauges.set("token_retiring_keys", retiring, served.retiringKeys, token)
   const help = "Sign requests by result; the mechanism is told of those that succeeded."

@@ -195,9 +195,9 @@ describe("the dashboard", () => {
 
   it("has queries that Prometheus can parse", async () => {
     const { panels } = await load()
-    const rules = panels.flatMap(({ targets = [] }) =>
-      targets.map(({ expr }) => ({
-        record: "x:y",
+    const rules = panels.flatMap(({ id, targets = [] }) =>
+      targets.map(({ expr, refId }) => ({
+        record: `panel${id}:${refId}`,
         expr: expr.replaceAll("$__rate_interval", "5m").replaceAll("$__range", "1h"),
       })),
     )
