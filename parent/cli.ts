@@ -38,9 +38,11 @@ program
   .option("--chain <file>", "chain, PEM")
   .requiredOption("--kms-key-id <arn>", "ARN of the KMS key to encrypt under")
   .requiredOption("--output <file|s3://bucket/key>", "where the key object goes")
+  .option("--check", "look whether an enclave could open it", false)
+  .option("--run-dir <dir>", "run directory of an agent on this host, for --check", "/run/tlskeep")
   .action(async (options: SealOptions) => {
     const { sealCommand } = await import("./commands/seal.js")
-    process.stdout.write(`${await sealCommand(options)}\n`)
+    process.stdout.write(`${await sealCommand(options, process.stderr)}\n`)
   })
 
 program

@@ -33,7 +33,8 @@ export async function statusCommand(options: StatusOptions, stream: WatchedStrea
     return
   }
   const stop = new AbortController()
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort())
+  // Not `once`: the cursor's keeper ends the process by a signal that nobody else listens to any more.
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop.abort())
   const next = async () => {
     try {
       const known = await ask()
