@@ -100,7 +100,7 @@ function addServed(
   const lease = "When the enclave gives the key up unless it attests again."
   gauges.time("token_lease_expiry_timestamp_seconds", lease, served.expiresAt, token)
   const retiring = "Former keys that still sign."
-  gauges.set("token_retiring_keys", retiring, served.retiringKeys, token)
+  gauges.set("token_retiring_keys", retiring, served.retiringFingerprints.length, token)
   const help = "Sign requests by result; the mechanism is told of those that succeeded."
   const signed = (result: string, mechanism: string, count: number) =>
     gauges.count("signatures_total", help, count, { ...token, mechanism, result })

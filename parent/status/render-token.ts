@@ -146,7 +146,8 @@ function attestedText(token: TokenDescription, now: number, nextRefreshAt?: numb
 }
 
 function servedText(token: TokenDescription): string {
-  const { keyType, signatures, decryptions = {}, refusals, failures, retiringKeys } = token
+  const { keyType, signatures, decryptions = {}, refusals, failures } = token
+  const former = token.retiringFingerprints.length
   const made = total(signatures)
   const by = Object.entries(signatures).map(([mechanism, count]) => `${mechanism} ${count}`)
   return printable(
@@ -156,7 +157,8 @@ function servedText(token: TokenDescription): string {
       ...(total(decryptions) === 0 ? [] : [counted(total(decryptions), "decryption")]),
       counted(refusals, "refusal"),
       ...(failures === 0 ? [] : [counted(failures, "failure")]),
-      ...(retiringKeys === 0 ? [] : [counted(retiringKeys, "former key")]),
+      ...(former === 0 ? [] : [counted(former, "former key")]),
+      ...(token.nextFingerprint === null ? [] : ["next key staged"]),
     ].join(", "),
   )
 }

@@ -17,7 +17,8 @@ export function describedToken(change: Partial<TokenDescription> = {}): TokenDes
     keyId: "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d",
     attestedAt: NOW - 2 * HOUR,
     expiresAt: NOW + 46 * HOUR,
-    retiringKeys: 0,
+    nextFingerprint: null,
+    retiringFingerprints: [],
     signatures: { ECDSA: 40 },
     refusals: 0,
     failures: 0,
@@ -113,7 +114,12 @@ export function troubledTokens(): TokenStatus[] {
         advice: "Check the route to S3 from this instance, or its gateway endpoint.",
         at: NOW - MINUTE,
       },
-      enclave: describedToken({ label: "mail", refusals: 4, failures: 1, retiringKeys: 1 }),
+      enclave: describedToken({
+        label: "mail",
+        refusals: 4,
+        failures: 1,
+        retiringFingerprints: ["33".repeat(32)],
+      }),
     }),
     {
       ...released,

@@ -197,13 +197,14 @@ describe("the enclave", () => {
   })
 
   it("speaks for itself where no agent runs", () => {
-    const description = { ...describedEnclave(), tokens: [describedToken({ refusals: 2 })] }
+    const token = describedToken({ refusals: 2, nextFingerprint: "44".repeat(32) })
+    const description = { ...describedEnclave(), tokens: [token] }
     const lines = renderDescription(description, TERMINAL).split("\n")
     expect(lines[0]).toBe("No agent runs. This is what the enclave says of itself.")
     expect(lines.slice(-3)).toEqual([
       "web",
       "  attested     2 h ago, key ends in 46 h unless renewed",
-      "  served       P-256, 40 signatures, 2 refusals",
+      "  served       P-256, 40 signatures, 2 refusals, next key staged",
     ])
   })
 })
