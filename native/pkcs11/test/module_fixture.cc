@@ -1,38 +1,10 @@
-// Environment, loading and shorthands for the tests of the module.
+// Environment and shorthands for the tests of the module.
 #include "module_fixture.h"
 
-#include <dlfcn.h>
-#include <unistd.h>
-
 #include <cstdlib>
-#include <filesystem>
 #include <stdexcept>
 
 namespace tlskeep::test {
-
-LoadedModule::LoadedModule() : handle_(dlopen(TLSKEEP_MODULE, RTLD_NOW | RTLD_LOCAL)) {
-  if (handle_ == nullptr) throw std::runtime_error(dlerror());
-  const auto get = reinterpret_cast<CK_C_GetFunctionList>(dlsym(handle_, "C_GetFunctionList"));
-  if (get == nullptr || get(&functions_) != CKR_OK) throw std::runtime_error("no C_GetFunctionList");
-}
-
-void* LoadedModule::Symbol(const char* name) const { return dlsym(handle_, name); }
-
-LoadedModule::~LoadedModule() {
-  functions_->C_Finalize(nullptr);
-  dlclose(handle_);
-}
-
-SocketDirectory::SocketDirectory() {
-  std::string path = (std::filesystem::temp_directory_path() / "tlskeep-XXXXXX").string();
-  if (mkdtemp(path.data()) == nullptr) throw std::runtime_error("mkdtemp");
-  path_ = path;
-}
-
-SocketDirectory::~SocketDirectory() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
 
 ModuleTest::ModuleTest() {
   setenv("TLSKEEP_ENDPOINT", ("unix:" + directory_.socket()).c_str(), 1);
