@@ -84,6 +84,7 @@ OwnState::OwnState(const ForeignLibcrypto& libcrypto, int exit_pipe) : libcrypto
     EXPECT_EQ(libcrypto.Get<int(void*, const char*)>("ENGINE_set_id")(engine_, kEngineId), 1);
     EXPECT_EQ(libcrypto.Get<int(void*, const char*)>("ENGINE_set_name")(engine_, kEngineId), 1);
     EXPECT_EQ(libcrypto.Get<int(void*)>("ENGINE_add")(engine_), 1);
+    libcrypto.Get<int(void*)>("ENGINE_free")(engine_);  // the list keeps it
   }
   if (const auto make = libcrypto.Find<void*()>("OSSL_LIB_CTX_new"); make != nullptr) {
     context_ = make();
