@@ -39,6 +39,7 @@ run_valgrind() {
   TLSKEEP_TEST_KEYS=$(mktemp -d)
   export TLSKEEP_TEST_KEYS
   trap 'rm -rf "$TLSKEEP_TEST_KEYS"' EXIT
+  export TLSKEEP_TEST_SLOWNESS=${TLSKEEP_TEST_SLOWNESS:-4}
   for bits in 2048 3072 4096; do
     openssl genpkey -quiet -algorithm RSA -pkeyopt "rsa_keygen_bits:$bits" -out "$TLSKEEP_TEST_KEYS/rsa$bits.pem"
   done

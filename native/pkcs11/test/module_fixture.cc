@@ -1,10 +1,22 @@
 // Environment and shorthands for the tests of the module.
 #include "module_fixture.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <stdexcept>
 
 namespace tlskeep::test {
+namespace {
+
+int Slowness() {
+  const char* value = std::getenv("TLSKEEP_TEST_SLOWNESS");
+  return value == nullptr ? 1 : std::max(1, std::atoi(value));
+}
+
+}  // namespace
+
+const std::chrono::milliseconds ModuleTest::kDeadline{1500 * Slowness()};
+const std::chrono::milliseconds ModuleTest::kListDeadline{400 * Slowness()};
 
 ModuleTest::ModuleTest() {
   setenv("TLSKEEP_ENDPOINT", ("unix:" + directory_.socket()).c_str(), 1);
