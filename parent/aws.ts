@@ -3,7 +3,7 @@ import { IAMClient } from "@aws-sdk/client-iam"
 import { S3Client } from "@aws-sdk/client-s3"
 import type { Logger } from "pino"
 import type { ControlCredentials } from "../shared/protocol/control.js"
-import { abortable } from "./aws/abortable.js"
+import { withDeadline } from "./aws/abortable.js"
 import { Imds } from "./aws/imds.js"
 import { findPartition, findRegion, namedRegion, regionUnknown } from "./aws/region.js"
 import { RoleFinder } from "./aws/role-arn.js"
@@ -97,10 +97,9 @@ function clientsOf(region: string): AwsClients {
     region,
     s3,
     credentials: async (signal) => {
-      const timeout = AbortSignal.timeout(CREDENTIALS_TIMEOUT_MS)
-      const either = signal === undefined ? timeout : AbortSignal.any([signal, timeout])
       try {
-        const found = await abortable(s3.config.credentials(), either)
+        const look = () => s3.config.credentials()
+        const found = await withDeadline(CREDENTIALS_TIMEOUT_MS, signal, look)
         const { accessKeyId, secretAccessKey, sessionToken } = found
         return { accessKeyId, secretAccessKey, sessionToken: sessionToken ?? null }
       } catch (cause) {
