@@ -96,10 +96,15 @@ export class AcmSource implements Source {
   #explain(error: AgentError, location: S3Location, roleArn: string): AgentError {
     const associate = `aws ec2 associate-enclave-certificate-iam-role --region ${this.#aws.region} --certificate-arn ${this.name} --role-arn ${roleArn}`
     if (error.code === "s3-object-not-found") {
+      const noBucket = nameOf(error.cause) === "NoSuchBucket"
+      const why = noBucket ? `; there is no bucket ${location.bucket} either` : ""
+      const check = noBucket
+        ? "Check the source's bucket and aws.region, or associate it"
+        : "Associate it"
       return new AgentError(
         "acm-not-associated",
-        `${this.name} is not associated with the role ${roleArn}`,
-        { advice: `Associate it: ${associate}`, cause: error },
+        `${this.name} is not associated with the role ${roleArn}${why}`,
+        { advice: `${check}: ${associate}`, cause: error },
       )
     }
     // S3's complaints about the credentials themselves are clear enough.
