@@ -9,7 +9,7 @@ import { Apache } from "../../sim/testbed/apache.js"
 import { freePort } from "../../sim/testbed/free-port.js"
 import { handshake, Load } from "../../sim/testbed/handshake.js"
 import { ENGINE_PATH, PROVIDER_PATH } from "../../sim/testbed/openssl-conf.js"
-import { moduleCopy, PublishedToken } from "./published-token.js"
+import { PublishedToken } from "./published-token.js"
 
 const LIBRARIES = { engine: ENGINE_PATH, provider: PROVIDER_PATH }
 /** A file that Apache's agent of AWS would be given, but for the paths. */
@@ -42,11 +42,17 @@ describe.each(["engine", "provider"] as const)("Apache through the %s", (binding
 
     beforeAll(async () => {
       dir = join(token.testbed.dir, `targets-${binding}`)
-      const modulePath = await moduleCopy(dir)
       conf = join(dir, "hosts.conf")
       port = await freePort()
       const { endpointFile } = token.testbed
-      apache = await Apache.prepare({ dir, port, binding, modulePath, snippet: conf, endpointFile })
+      apache = await Apache.prepare({
+        dir,
+        port,
+        binding,
+        modulePath: token.modulePath,
+        snippet: conf,
+        endpointFile,
+      })
       await writeFile(join(dir, "included.conf"), INCLUDED)
       await writeFile(conf, HOSTS.replace("INCLUDED", join(dir, "included.conf")))
       ;({ publisher, lines } = await newPublisher())
