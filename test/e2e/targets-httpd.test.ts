@@ -63,12 +63,11 @@ describe.each(["engine", "provider"] as const)("Apache through the %s", (binding
     }, 30_000)
 
     function newPublisher() {
-      const start = [...apache.reloadCommand.slice(0, -1), "start"]
       return token.publisher(dir, {
         service: "httpd",
-        test_command: [...apache.reloadCommand.slice(0, -2), "-t"],
+        test_command: apache.testCommand,
         reload_command: apache.reloadCommand,
-        start_command: start,
+        start_command: apache.startCommand,
         key_syntax: binding,
       })
     }
@@ -124,11 +123,11 @@ describe.each(["engine", "provider"] as const)("Apache through the %s", (binding
       const before = await readFile(conf)
       const { publisher: hasty } = await token.publisher(dir, {
         service: "httpd",
-        test_command: [...apache.reloadCommand.slice(0, -2), "-t"],
+        test_command: apache.testCommand,
         reload_command: apache.reloadCommand,
         key_syntax: binding,
         reload_wait_ms: 3_000,
-        start_command: [...apache.reloadCommand.slice(0, -1), "start"],
+        start_command: apache.startCommand,
         force_start: false,
       })
       const refused = await hasty.publish(token.publication(target(), stranger)).catch((e) => e)
