@@ -116,7 +116,7 @@ describe.each(["engine", "provider"] as const)("Apache through the %s", (binding
       // Their parent, which stays, takes note of them in its own time.
       const left = async () => (await apache.pids()).filter((pid) => before.includes(pid))
       await expect.poll(left, { timeout: 5_000 }).toEqual([])
-    }, 60_000)
+    }, 120_000)
 
     test("serves on by its former files when a certificate has no key in the enclave", async () => {
       const stranger = await token.testbed.issue("P-256")
@@ -137,7 +137,7 @@ describe.each(["engine", "provider"] as const)("Apache through the %s", (binding
       expect(await readFile(conf)).toEqual(before)
       await apache.listening()
       await shake()
-    }, 60_000)
+    }, 120_000)
 
     test("keeps its files when its configuration fails the test", async () => {
       const before = await readFile(conf)
@@ -154,7 +154,7 @@ describe.each(["engine", "provider"] as const)("Apache through the %s", (binding
       await writeFile(apache.conf, whole)
       await publisher.publish(token.publication(target()))
       await shake()
-    }, 60_000)
+    }, 120_000)
 
     test("has said nothing secret", async () => {
       expect(lines.join("")).toContain("web server reloaded")

@@ -158,7 +158,7 @@ describe.each(["engine", "provider"] as const)("nginx through the %s", (binding)
       expect((await workers()).length).toBeGreaterThan(0)
       const left = async () => (await workers()).filter((pid) => before.includes(pid))
       await expect.poll(left, { timeout: 5_000 }).toEqual([])
-    }, 60_000)
+    }, 120_000)
 
     test("serves on by its former files when a certificate has no key in the enclave", async () => {
       const before = await readFile(stanza)
