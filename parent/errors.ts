@@ -19,6 +19,7 @@ export type AgentErrorCode =
   | "s3-failed"
   | "key-object-not-json"
   | "key-object-malformed"
+  | "no-key-object"
   | "credentials-unavailable"
   | "region-unknown"
   // enclave host
@@ -27,6 +28,7 @@ export type AgentErrorCode =
   | "enclave-image-missing"
   | "enclave-not-adoptable"
   | "enclave-unreachable"
+  | "replacement-under-way"
   | "pcr-mismatch"
   | "control-timeout"
   | "control-protocol"
