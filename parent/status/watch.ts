@@ -20,7 +20,8 @@ export interface WatchOptions {
 /** Returns when `signal` aborts, with the last text standing and the cursor as it was. */
 export async function watch({ stream, intervalMs, signal, next }: WatchOptions): Promise<void> {
   // A terminal that does not know its width cannot be drawn over.
-  const screen = stream.isTTY && stream.columns ? createLogUpdate(stream as NodeJS.WriteStream) : undefined
+  const screen =
+    stream.isTTY && stream.columns ? createLogUpdate(stream as NodeJS.WriteStream) : undefined
   try {
     while (!signal.aborted) {
       const text = await next()
