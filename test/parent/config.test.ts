@@ -4,8 +4,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { stringify } from "yaml"
+import type { Config } from "../../parent/config/config.js"
 import { loadConfig, parseConfig } from "../../parent/config/load.js"
-import type { Config } from "../../parent/config/schema.js"
 import { refusalOf } from "./refusal.js"
 
 const MINIMAL = `enclave:
