@@ -7,10 +7,7 @@ export type CommandOutcome =
   | { kind: "missing" }
   | { kind: "timed-out" }
 
-export type CommandRunner = (
-  command: string,
-  args: readonly string[],
-) => Promise<CommandOutcome>
+export type CommandRunner = (command: string, args: readonly string[]) => Promise<CommandOutcome>
 
 export const COMMAND_TIMEOUT_MS = 15_000
 

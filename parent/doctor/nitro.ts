@@ -38,10 +38,7 @@ export async function runningEnclave(
   return "value" in listed ? named(listed.value, config.enclave.name) : undefined
 }
 
-export function named(
-  enclaves: readonly ListedEnclave[],
-  name: string,
-): ListedEnclave | undefined {
+export function named(enclaves: readonly ListedEnclave[], name: string): ListedEnclave | undefined {
   return enclaves.find(({ EnclaveName, State }) => EnclaveName === name && State === "RUNNING")
 }
 

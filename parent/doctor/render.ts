@@ -29,7 +29,9 @@ function renderFinding(finding: Finding, width: number, colour: boolean): string
   const lines = [
     ...head,
     ...wrap(detail, width - LEVEL_WIDTH),
-    ...wrap(advice, width - LEVEL_WIDTH - 3).map((line, index) => (index === 0 ? "-> " : "   ") + line),
+    ...wrap(advice, width - LEVEL_WIDTH - 3).map(
+      (line, index) => (index === 0 ? "-> " : "   ") + line,
+    ),
   ]
   const label = level.padEnd(LEVEL_WIDTH)
   const styled = colour ? paint(level, label) : label

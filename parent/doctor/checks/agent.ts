@@ -4,8 +4,8 @@ import type { Config } from "../../config/config.js"
 import { type DoctorContext, reasonOf } from "../context.js"
 import { type Finding, Reporter } from "../finding.js"
 import type { HttpAnswer } from "../http.js"
-import { runFiles } from "../run-files.js"
 import type { ConfiguredCheck } from "../run.js"
+import { runFiles } from "../run-files.js"
 
 const report = new Reporter("agent")
 
@@ -45,7 +45,9 @@ export const agent: ConfiguredCheck = {
     }
     const findings = statusFindings(context.configFile, status.data)
     if (findings.length > 0) return findings
-    return [report.ok(`the agent runs, and all its tokens are served`, `Version ${status.data.version}.`)]
+    return [
+      report.ok(`the agent runs, and all its tokens are served`, `Version ${status.data.version}.`),
+    ]
   },
 }
 

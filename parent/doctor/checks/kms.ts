@@ -29,7 +29,9 @@ export const kms: ConfiguredCheck = {
     const region = await context.once(regionOf)
     if (endpoint.kind !== "answers" || region === undefined) {
       const detail =
-        endpoint.kind === "silent" ? `${endpoint.url}: ${endpoint.reason}` : "The region is not known."
+        endpoint.kind === "silent"
+          ? `${endpoint.url}: ${endpoint.reason}`
+          : "The region is not known."
       return [
         report.problem(
           "kms-unreachable",

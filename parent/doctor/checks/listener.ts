@@ -6,8 +6,8 @@ import type { Config, TokenConfig } from "../../config/config.js"
 import { reasonOf } from "../context.js"
 import { type Finding, Reporter } from "../finding.js"
 import { type Handshake, handshake, parseListener } from "../handshake.js"
-import { certificateFile } from "../run-files.js"
 import type { ConfiguredCheck } from "../run.js"
+import { certificateFile } from "../run-files.js"
 
 const report = new Reporter("listener")
 const PARALLEL = 8
@@ -56,7 +56,10 @@ async function lookAt(config: Config, token: TokenConfig, now: number): Promise<
     parseListener(where.address),
     where.server_name ?? firstName(published),
   )
-  return { findings: [...handshakeFindings(token, where.address, seen, published), ...ending], endsIn }
+  return {
+    findings: [...handshakeFindings(token, where.address, seen, published), ...ending],
+    endsIn,
+  }
 }
 
 /** The first DNS name of the subject alternative name. */

@@ -5,8 +5,8 @@ import type { Config } from "../../config/config.js"
 import { commandRunner, failure, printed } from "../command.js"
 import { type DoctorContext, reasonOf } from "../context.js"
 import { type Finding, lastWords, Reporter } from "../finding.js"
-import { runFiles } from "../run-files.js"
 import type { ConfiguredCheck } from "../run.js"
+import { runFiles } from "../run-files.js"
 
 const report = new Reporter("module")
 /** Below the module's own default, so that a check without an enclave ends in time. */

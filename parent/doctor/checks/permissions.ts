@@ -5,8 +5,8 @@ import { join } from "node:path"
 import type { Config } from "../../config/config.js"
 import type { DoctorContext } from "../context.js"
 import { type Finding, Reporter } from "../finding.js"
-import { runFiles } from "../run-files.js"
 import type { ConfiguredCheck } from "../run.js"
+import { runFiles } from "../run-files.js"
 
 const report = new Reporter("permissions")
 const OTHERS_READ = 0o004
