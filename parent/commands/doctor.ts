@@ -42,8 +42,13 @@ export async function doctorCommand(
   )
   return {
     output: options.json ? asJson(findings, options.config) : renderFindings(findings, terminal),
-    exitCode: countLevels(findings).problem > 0 ? 1 : 0,
+    exitCode: exitCodeOf(findings),
   }
+}
+
+/** Scripts are stopped by problems alone: what could not be told may be told elsewhere. */
+export function exitCodeOf(findings: readonly Finding[]): 0 | 1 {
+  return countLevels(findings).problem > 0 ? 1 : 0
 }
 
 async function readConfiguration(file: string): Promise<DoctorContext["configuration"]> {

@@ -30,7 +30,8 @@ export const listener: ConfiguredCheck = {
       config.tokens.length === 1
         ? `${first?.target.listener?.address} presents the token's certificate`
         : `all ${config.tokens.length} listeners present their token's certificate`
-    return [report.ok(what, `${days} days are left until the ${days === 1 ? "" : "first "}end.`)]
+    const until = config.tokens.length === 1 ? "" : " until the first of them ends"
+    return [report.ok(what, `${days} days are left${until}.`)]
   },
 }
 
