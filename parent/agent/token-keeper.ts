@@ -11,7 +11,7 @@ import type { TokenConfig } from "../config/config.js"
 import type { OwnedEnclave } from "../enclave-host/enclave-host.js"
 import { AgentError, errorFields } from "../errors.js"
 import type { KeyObject } from "../source/key-object.js"
-import type { Source } from "../source/s3-source.js"
+import type { Source } from "../source/source.js"
 
 /** What a keeper needs of the rest of the agent. */
 export interface KeeperDeps {
@@ -154,6 +154,7 @@ export class TokenKeeper {
         region,
         credentials: await credentials(),
         encryptionContext: object.encryptionContext,
+        stage: false,
       })
     } catch (error) {
       throw withMeasurement(error, enclave)

@@ -23,15 +23,16 @@ export function exactlyOne<Name extends string>(
   const [first, second] = given
   if (first !== undefined && second === undefined) return first
   const expected = `exactly one of ${names.join(", ")} is expected`
-  if (second === undefined) {
-    context.addIssue({ code: "custom", message: `${expected}, none is given` })
-  } else {
+  if (second !== undefined) {
     context.addIssue({
       code: "custom",
       path: [second],
       params: AT_KEY,
       message: `${expected}, given are ${given.join(" and ")}`,
     })
+    // A misspelt one is told of already.
+  } else if (!context.issues.some(({ code }) => code === "unrecognized_keys")) {
+    context.addIssue({ code: "custom", message: `${expected}, none is given` })
   }
   return undefined
 }

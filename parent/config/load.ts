@@ -36,7 +36,13 @@ export async function loadConfig(file: string): Promise<Config> {
 /** {@link loadConfig} on a text; `file` names it in messages. */
 export function parseConfig(text: string, file: string): Config {
   const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    stringKeys: true,
+    // The parser's warnings quote the file on stderr.
+    logLevel: "error",
+  })
   const [broken] = document.errors
   if (broken !== undefined) {
     throw notYaml(place(file, position(lines, broken.pos[0])), yamlProblem(broken.code))

@@ -1,6 +1,7 @@
 /**
- * What is wrong with a file, one sentence a problem: place, field, and what is expected there. Values
- * are never quoted, since any may be a PIN at the wrong place; of unknown keys only what looks like one is.
+ * What is wrong with a file, one sentence a problem: place, field, and what is expected there. What was
+ * found there is named by its kind, since it may be a PIN at the wrong place; of unknown keys only what
+ * looks like one is quoted.
  */
 import type { z } from "zod"
 import { isAtKey } from "./alternatives.js"

@@ -150,20 +150,22 @@ const metricsSchema = z.strictObject({
 
 const LEVELS = ["trace", "debug", "info", "warn", "error"] as const
 
-const logSchema = z.strictObject({
-  // AWS's agent begins the names with a capital.
-  level: z
-    .preprocess(
-      (value) => (typeof value === "string" && /^[A-Z][a-z]+$/.test(value) ? lower(value) : value),
-      z.enum(LEVELS),
-    )
-    .default("info")
-    .meta({ description: "Least severe level that is logged; `Info` is `info`", default: "info" }),
-  enable_timestamp: z.boolean().default(true).meta({ description: "Timestamps in log lines" }),
-}) satisfies z.ZodType<LogConfig, unknown>
+const logSchema = z.preprocess(
+  levelOfOurs,
+  z.strictObject({
+    level: z
+      .enum(LEVELS)
+      .default("info")
+      .meta({ description: "Least severe level that is logged; `Info` is `info`" }),
+    enable_timestamp: z.boolean().default(true).meta({ description: "Timestamps in log lines" }),
+  }),
+) satisfies z.ZodType<LogConfig, unknown>
 
-function lower(text: string): string {
-  return text.toLowerCase()
+/** AWS's agent begins the names of levels with a capital. */
+function levelOfOurs(log: unknown): unknown {
+  if (typeof log !== "object" || log === null || !("level" in log)) return log
+  const level = LEVELS.find((name) => `${name[0]?.toUpperCase()}${name.slice(1)}` === log.level)
+  return level === undefined ? log : { ...log, level }
 }
 
 export const configSchema = z.strictObject({

@@ -127,6 +127,8 @@ function keeper(change: Partial<KeeperDeps> = {}): TokenKeeper {
       refresh_interval_secs: 12 * 3_600,
     },
     source: {
+      name: "s3://keys/www.json",
+      acceptedKeyId: null,
       fetch: async () => {
         await take("fetch")
         if (fetched === held) return { changed: false }
