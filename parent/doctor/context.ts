@@ -3,6 +3,8 @@ import { fileURLToPath } from "node:url"
 import { KMSClient } from "@aws-sdk/client-kms"
 import { S3Client } from "@aws-sdk/client-s3"
 import { CodedError, systemErrorCode } from "../../shared/errors.js"
+import { Imds } from "../aws/imds.js"
+import { type Aws, createAws } from "../aws.js"
 import type { Config } from "../config/config.js"
 import type { AgentError } from "../errors.js"
 import { type CommandRunner, commandRunner } from "./command.js"
@@ -37,6 +39,10 @@ export interface DoctorContext {
   now(): number
   run: CommandRunner
   request(request: HttpRequest): Promise<HttpAnswer>
+  /** The instance metadata service. */
+  imds: Imds
+  /** What the agent has its key objects from; it rejects with AgentError `region-unknown`. */
+  agentAws(config: Config): Promise<Aws>
   /** Clients of the SDK, by its default chains for credentials and endpoints. */
   aws(region: string): AwsClients
   /** What several checks ask for is found out once. */
@@ -71,6 +77,8 @@ export function hostContext(options: HostContextOptions): DoctorContext {
     now: Date.now,
     run: commandRunner(env),
     request: httpRequest,
+    imds: new Imds(),
+    agentAws: (config) => createAws(config.aws),
     aws: (region) => awsClients(region, env),
     ...options,
     env,

@@ -58,6 +58,7 @@ export const FINDINGS = {
     "source-access-denied",
     "source-elsewhere",
     "source-unreachable",
+    "source-malformed",
     "source-failed",
     "role-arn-unknown",
   ],

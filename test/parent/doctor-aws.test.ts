@@ -4,7 +4,9 @@ import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { DisableKeyCommand } from "@aws-sdk/client-kms"
 import { S3Client } from "@aws-sdk/client-s3"
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest"
+import { Imds } from "../../parent/aws/imds.js"
+import { createAws } from "../../parent/aws.js"
 import { clock } from "../../parent/doctor/checks/clock.js"
 import { credentials } from "../../parent/doctor/checks/credentials.js"
 import { imds } from "../../parent/doctor/checks/imds.js"
@@ -12,9 +14,20 @@ import { kms } from "../../parent/doctor/checks/kms.js"
 import { sources } from "../../parent/doctor/checks/sources.js"
 import type { HostContextOptions } from "../../parent/doctor/context.js"
 import { httpRequest } from "../../parent/doctor/http.js"
-import { currentRoleSession, type Principal, readAdmin } from "../../sim/iam/principals.js"
+import {
+  associateCertificate,
+  certificateArn as newCertificateArn,
+} from "../../sim/acm/associate.js"
+import {
+  attachRole,
+  currentRoleSession,
+  type Principal,
+  readAdmin,
+} from "../../sim/iam/principals.js"
+import { writeImdsSettings } from "../../sim/imds/settings.js"
 import { DEFAULT_KEY_POLICY } from "../../sim/kms/key-store.js"
-import { REGION, ROLE_ARN, ROLE_NAME } from "../../sim/paths.js"
+import { ACCOUNT_ID, REGION, ROLE_ARN, ROLE_NAME } from "../../sim/paths.js"
+import { writeS3Settings } from "../../sim/s3/settings.js"
 import {
   releaseKeyPolicy,
   seedKmsKey,
@@ -23,23 +36,35 @@ import {
   simS3Client,
 } from "../../sim/seed.js"
 import { startTestSimulator, type TestSimulator } from "../sim/simulator.js"
-import { DoctorHost, outcomes, PCR0 } from "./doctor-fixture.js"
+import { type ConfigChange, DoctorHost, outcomes, PCR0 } from "./doctor-fixture.js"
+import { makeKey } from "./key-objects.js"
+import { type Doors, openDoors, stubInstance } from "./sim-environment.js"
 
 let sim: TestSimulator
 let ca: string
+let doors: Doors
 let role: Principal
 beforeAll(async () => {
   sim = await startTestSimulator()
+  doors = await openDoors(sim)
   ca = await readFile(sim.paths.caFile, "utf8")
   role = currentRoleSession(sim.paths, 3_600)
 })
-afterAll(() => sim.stop())
+afterAll(async () => {
+  await doors.close()
+  await sim.stop()
+})
 
 let host: DoctorHost
 beforeEach(async () => {
+  stubInstance(sim, doors)
+  writeImdsSettings(sim.paths, {})
   host = await DoctorHost.create()
 })
-afterEach(() => host.remove())
+afterEach(async () => {
+  vi.unstubAllEnvs()
+  await host.remove()
+})
 
 const CLOSED = "127.0.0.1:1"
 const MINUTE_MS = 60_000
@@ -50,10 +75,10 @@ function onInstance(change: { principal?: Principal; env?: NodeJS.ProcessEnv } =
   return {
     env: {
       PATH: host.bin,
-      AWS_EC2_METADATA_SERVICE_ENDPOINT: sim.info.urls.imds,
       AWS_ENDPOINT_URL_KMS: sim.info.urls.kms,
       ...env,
     },
+    imds: new Imds(),
     request: (request) => httpRequest({ ...request, ca }),
     aws: () => ({ s3: simS3Client(sim.dir, principal), kms: simKmsClient(sim.dir, principal) }),
   } satisfies Partial<HostContextOptions>
@@ -80,23 +105,20 @@ describe("imds", () => {
   })
 
   it.each([
-    { AWS_EC2_METADATA_SERVICE_ENDPOINT: `http://${CLOSED}` },
-    { AWS_EC2_METADATA_DISABLED: "true" },
-  ])("does not answer: %j", async (env) => {
-    const findings = await host.find(imds, {}, onInstance({ env }))
-    expect(outcomes(findings)).toEqual(["warning imds-unreachable"])
+    ["AWS_EC2_METADATA_SERVICE_ENDPOINT", `http://${CLOSED}`, /ECONNREFUSED/],
+    ["AWS_EC2_METADATA_DISABLED", "true", /switched off/],
+  ])("does not answer: %s=%s", async (name, value, said) => {
+    vi.stubEnv(name, value)
+    const [finding] = await host.find(imds, {}, onInstance())
+    expect([finding?.level, finding?.code]).toEqual(["warning", "imds-unreachable"])
+    expect(finding?.detail).toMatch(said)
   })
 
   it("knows of no role", async () => {
-    const server = createServer((request, response) => {
-      response.writeHead(request.method === "PUT" ? 200 : 404).end("token")
-    })
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
-    const { port } = server.address() as AddressInfo
-    const env = { AWS_EC2_METADATA_SERVICE_ENDPOINT: `http://127.0.0.1:${port}` }
-    const findings = await host.find(imds, {}, onInstance({ env }))
-    server.close()
-    expect(outcomes(findings)).toEqual(["warning instance-profile-missing"])
+    writeImdsSettings(sim.paths, { status: 404 })
+    expect(outcomes(await host.find(imds, {}, onInstance()))).toEqual([
+      "warning instance-profile-missing",
+    ])
   })
 })
 
@@ -136,14 +158,12 @@ describe("credentials", () => {
 
   it("are of no use without a region", async () => {
     const aws = { region: undefined }
-    const nowhere = onInstance({ env: { AWS_EC2_METADATA_DISABLED: "true" } })
-    expect(outcomes(await host.find(credentials, { aws }, nowhere))).toEqual([
-      "problem region-unknown",
-      "ok",
-    ])
-    const env = { AWS_REGION: "eu-west-1", AWS_EC2_METADATA_DISABLED: "true" }
-    expect(outcomes(await host.find(credentials, { aws }, onInstance({ env })))).toEqual(["ok"])
-    expect(outcomes(await host.find(credentials, { aws }, onInstance()))).toEqual(["ok"])
+    const found = async () => outcomes(await host.find(credentials, { aws }, onInstance()))
+    expect(await found()).toEqual(["ok"])
+    vi.stubEnv("AWS_EC2_METADATA_DISABLED", "true")
+    expect(await found()).toEqual(["problem region-unknown", "ok"])
+    vi.stubEnv("AWS_REGION", "eu-west-1")
+    expect(await found()).toEqual(["ok"])
   })
 })
 
@@ -258,91 +278,103 @@ describe("kms", () => {
 })
 
 describe("sources", () => {
-  const CERTIFICATE_ARN = `arn:aws:acm:${REGION}:123456789012:certificate/0aa1b2c3`
-  const target = { Snippet: { path: "/tmp/web.conf" } }
-  const token = (source: object, label = "web") => ({ label, source, target })
-  const s3 = (uri: string) => token({ S3: { uri } })
+  const token = (source: object, label = "web") => ({
+    label,
+    source,
+    target: { Snippet: { path: `/tmp/${label}.conf` } },
+  })
+  const s3 = (uri: string) => ({ tokens: [token({ S3: { uri } })] })
+  const find = (change: ConfigChange) =>
+    host.find(sources, change, { ...onInstance(), agentAws: (config) => createAws(config.aws) })
 
+  let keyObject: string
   beforeAll(async () => {
-    const seed = { dir: sim.dir, body: "{}" }
-    await seedS3Object({ ...seed, bucket: "keys", key: "web.json" })
-    const bucket = `aws-ec2-enclave-certificate-${REGION}-prod`
-    await seedS3Object({ ...seed, bucket, key: `${ROLE_ARN}/${CERTIFICATE_ARN}` })
+    const { web, object } = await makeKey()
+    keyObject = JSON.stringify({
+      certificate: web.certificate,
+      certificateChain: web.chain,
+      encryptedPrivateKey: object.encryptedPrivateKey.toString("base64"),
+      encryptionMethod: "KMS",
+      encryptionKmsKeyId: "arn:aws:kms:us-east-1:123456789012:key/ours",
+    })
+    const seed = { dir: sim.dir, bucket: "keys" }
+    await seedS3Object({ ...seed, key: "web.json", body: keyObject })
+    await seedS3Object({ ...seed, key: "broken.json", body: "{}" })
   })
 
-  it("can be read", async () => {
-    const tokens = [s3("s3://keys/web.json")]
-    expect(outcomes(await host.find(sources, { tokens }, onInstance()))).toEqual(["ok"])
+  it("can be read, from S3 and from files", async () => {
+    expect(outcomes(await find(s3("s3://keys/web.json")))).toEqual(["ok"])
+    const path = await host.file("web.json", keyObject)
+    const tokens = [
+      token({ S3: { uri: "s3://keys/web.json" } }),
+      token({ FileDb: { path } }, "two"),
+    ]
+    const [finding] = await find({ tokens })
+    expect(finding?.title).toBe("the key objects of all 2 tokens can be read")
   })
 
   it("of ACM are found by the role that the instance tells", async () => {
-    const tokens = [token({ Acm: { certificate_arn: CERTIFICATE_ARN } })]
-    expect(outcomes(await host.find(sources, { tokens }, onInstance()))).toEqual(["ok"])
-    const env = { AWS_EC2_METADATA_DISABLED: "true" }
-    expect(outcomes(await host.find(sources, { tokens }, onInstance({ env })))).toEqual([
-      "problem role-arn-unknown",
-    ])
-    const aws = { role_arn: ROLE_ARN }
-    expect(outcomes(await host.find(sources, { tokens, aws }, onInstance({ env })))).toEqual(["ok"])
-  })
-
-  it("are missing, each said for its token", async () => {
-    const missing = "s3://keys/missing.json"
-    const path = "/nowhere/db.json"
-    const files = [
-      token({ S3: { uri: missing } }, "one"),
-      { ...token({ FileDb: { path } }, "two"), target: { Snippet: { path: "/tmp/two.conf" } } },
-    ]
-    const findings = await host.find(sources, { tokens: files }, onInstance())
-    expect(findings.map(({ code, detail }) => [code, detail])).toEqual([
-      ["source-not-found", missing],
-      ["source-not-found", `${path}: ENOENT`],
-    ])
-  })
-
-  it("in a file can be read", async () => {
-    const path = await host.file("db.json", "[]")
-    const tokens = [token({ FileDb: { path } })]
-    expect(outcomes(await host.find(sources, { tokens }, onInstance()))).toEqual(["ok"])
-  })
-
-  it("are refused, and the permission named", async () => {
-    const tokens = [s3("s3://keys/web.json")]
-    const principal = { ...role, secretAccessKey: "another" }
-    const [finding] = await host.find(sources, { tokens }, onInstance({ principal }))
-    expect(finding?.code).toBe("source-access-denied")
-    expect(finding?.advice).toContain("s3:GetObject on arn:aws:s3:::keys/web.json")
-  })
-
-  /** S3 as it answers a HEAD from elsewhere, or when it fails. */
-  it.each([
-    [301, "problem source-elsewhere"],
-    [400, "problem source-elsewhere"],
-    [503, "unknown source-failed"],
-  ])("with status %i: %s", async (status, expected) => {
-    const server = createServer((_, response) => response.writeHead(status).end())
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
-    const { port } = server.address() as AddressInfo
-    const findings = await host.find(sources, {}, { ...onInstance(), aws: () => s3At(port) })
-    server.close()
-    server.closeAllConnections()
-    expect(outcomes(findings)).toEqual([expected])
-  })
-
-  it("cannot be reached", async () => {
-    const findings = await host.find(sources, {}, { ...onInstance(), aws: () => s3At(1) })
-    expect(outcomes(findings)).toEqual(["problem source-unreachable"])
-  })
-
-  function s3At(port: number) {
-    const { accessKeyId, secretAccessKey } = role
-    const client = new S3Client({
-      region: REGION,
-      endpoint: `http://127.0.0.1:${port}`,
-      forcePathStyle: true,
-      maxAttempts: 1,
-      credentials: { accessKeyId, secretAccessKey },
+    const certificateArn = newCertificateArn(ACCOUNT_ID)
+    const { web } = await makeKey()
+    associateCertificate(sim.paths, {
+      certificateArn,
+      roleArn: ROLE_ARN,
+      certificate: web.certificate,
+      certificateChain: web.chain,
+      privateKey: Buffer.from("a private key"),
     })
-    return { s3: client, kms: simKmsClient(sim.dir, role) }
-  }
+    const tokens = [token({ Acm: { certificate_arn: certificateArn } })]
+    expect(outcomes(await find({ tokens }))).toEqual(["ok"])
+    const elsewhere = certificateArn.replace(REGION, "eu-west-1")
+    expect(
+      outcomes(await find({ tokens: [token({ Acm: { certificate_arn: elsewhere } })] })),
+    ).toEqual(["problem source-elsewhere"])
+    writeImdsSettings(sim.paths, { instanceTags: false })
+    vi.stubEnv("AWS_EC2_METADATA_DISABLED", "true")
+    expect(outcomes(await find({ tokens }))).toEqual(["problem role-arn-unknown"])
+  })
+
+  it("are missing, or are none, each said for its token", async () => {
+    const path = "/nowhere/db.json"
+    const tokens = [
+      token({ S3: { uri: "s3://keys/missing.json" } }, "one"),
+      token({ FileDb: { path } }, "two"),
+      token({ S3: { uri: "s3://keys/broken.json" } }, "three"),
+    ]
+    const findings = await find({ tokens })
+    expect(findings.map(({ code, title }) => [code, title])).toEqual([
+      ["source-not-found", "token one: its key object cannot be had"],
+      ["source-not-found", "token two: its key object cannot be had"],
+      ["source-malformed", "token three: its key object cannot be had"],
+    ])
+    expect(findings[1]?.detail).toContain(path)
+  })
+
+  it("are refused, and the permission and its statement named", async () => {
+    attachRole(sim.paths, ROLE_ARN, { Version: "2012-10-17", Statement: [] })
+    const [finding] = await find(s3("s3://keys/web.json"))
+    attachRole(sim.paths, ROLE_ARN)
+    expect(finding?.code).toBe("source-access-denied")
+    expect(finding?.advice).toContain('"Action":"s3:GetObject"')
+    expect(finding?.advice).toContain("arn:aws:s3:::keys/web.json")
+  })
+
+  it("cannot be reached, or asked for", async () => {
+    vi.stubEnv("AWS_ENDPOINT_URL_S3", `http://${CLOSED}`)
+    expect(outcomes(await find(s3("s3://keys/web.json")))).toEqual(["problem source-unreachable"])
+    vi.stubEnv("AWS_EC2_METADATA_DISABLED", "true")
+    const nowhere = { ...s3("s3://keys/web.json"), aws: { region: undefined } }
+    const [finding] = await find(nowhere)
+    expect([finding?.code, finding?.title]).toEqual([
+      "source-unreachable",
+      "no token's key object can be asked for",
+    ])
+  })
+
+  it("fail", async () => {
+    writeS3Settings(sim.paths, { throttleNext: 10 })
+    const findings = await find(s3("s3://keys/web.json"))
+    writeS3Settings(sim.paths, {})
+    expect(outcomes(findings)).toEqual(["unknown source-failed"])
+  })
 })

@@ -5,6 +5,7 @@
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
+import { Imds } from "../../parent/aws/imds.js"
 import type { Config } from "../../parent/config/config.js"
 import { parseConfig } from "../../parent/config/load.js"
 import {
@@ -15,6 +16,7 @@ import {
 } from "../../parent/doctor/context.js"
 import type { Finding } from "../../parent/doctor/finding.js"
 import { type Check, runChecks } from "../../parent/doctor/run.js"
+import { AgentError } from "../../parent/errors.js"
 
 export const PCR0 = "ab".repeat(48)
 
@@ -121,7 +123,8 @@ export class DoctorHost {
       configFile: join(this.dir, "tlskeep.yaml"),
       configuration: { config: this.config(change) },
       paths: this.paths,
-      env: { PATH: this.bin, AWS_EC2_METADATA_DISABLED: "true" },
+      env: { PATH: this.bin },
+      imds: new NoImds(),
       uid: 0,
       ...edges,
     })
@@ -134,6 +137,13 @@ export class DoctorHost {
     edges: Partial<HostContextOptions> = {},
   ): Promise<Finding[]> {
     return runChecks([check], this.context(change, edges))
+  }
+}
+
+/** There is none beside this host, and nobody is asked. */
+export class NoImds extends Imds {
+  override async read(): Promise<never> {
+    throw new AgentError("imds-unreachable", "there is no metadata service")
   }
 }
 

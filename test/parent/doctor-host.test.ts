@@ -117,7 +117,7 @@ describe("hugepages", () => {
     const [short] = await host.find(hugepages)
     expect([short?.code, short?.detail]).toEqual([
       "hugepages-short",
-      "256 MiB are free, enclave.memory_mib is 512. nitro-cli calls this E27 or E39.",
+      "256 MiB are free, enclave.memory_mib is 512. nitro-cli calls this E27.",
     ])
     await free(0, 1)
     expect(outcomes(await host.find(hugepages))).toEqual(["ok"])

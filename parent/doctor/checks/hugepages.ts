@@ -34,7 +34,7 @@ export const hugepages: ConfiguredCheck = {
       report.problem(
         "hugepages-short",
         "too few huge pages are free to start the enclave",
-        `${freeMib} MiB are free, enclave.memory_mib is ${wanted}. nitro-cli calls this E27 or E39.`,
+        `${freeMib} MiB are free, enclave.memory_mib is ${wanted}. nitro-cli calls this E27.`,
         "End enclaves that are not needed (nitro-cli describe-enclaves), or raise memory_mib of the allocator and restart its service.",
       ),
     ]
