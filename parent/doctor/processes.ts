@@ -46,3 +46,13 @@ export async function environmentOf(
   const entry = text.split("\0").find((one) => one.startsWith(`${name}=`))
   return entry?.slice(name.length + 1)
 }
+
+/** Whether a process has a shared object of this name loaded; false where that cannot be seen. */
+export async function hasLoaded(
+  { paths }: DoctorContext,
+  pid: number,
+  name: string,
+): Promise<boolean> {
+  const maps = await readFile(join(paths.procDir, String(pid), "maps"), "utf8").catch(() => "")
+  return maps.split("\n").some((line) => line.endsWith(`/${name}`))
+}

@@ -219,7 +219,15 @@ describe("vsock-proxy", () => {
     const words = ["--config", file, "8000", HOST, "443"]
     await host.process(7, ["/usr/bin/node", "/opt/bin/vsock-proxy", ...words])
     expect(outcomes(await host.find(vsockProxy))).toEqual(["ok"])
-    await host.process(7, ["vsock-proxy", `--config=${file}`, "8000", HOST, "443"])
+    await host.process(7, [
+      "vsock-proxy",
+      "--verbose",
+      "yes",
+      `--config=${file}`,
+      "8000",
+      HOST,
+      "443",
+    ])
     expect(outcomes(await host.find(vsockProxy))).toEqual(["ok"])
   })
 

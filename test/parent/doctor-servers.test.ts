@@ -149,6 +149,27 @@ describe("httpd", () => {
     ])
   })
 
+  it("is tested by the command that is configured", async () => {
+    await fakeHttpd("2.4.71", " mime_module (shared)")
+    await running()
+    const own = await host.command("own-httpd", `[ "$*" = "-f own.conf -M" ] && ${say("ok")}`)
+    const options = { test_command: [own, "-f", "own.conf", "-t"] }
+    expect(outcomes(await host.find(httpd, { options }))).toEqual(["ok"])
+    await host.command("own-httpd", `${say("no such file", "stderr")}; exit 1`)
+    expect(outcomes(await host.find(httpd, { options }))).toEqual(["problem httpd-config-broken"])
+  })
+
+  it("has mod_ssl where the running one has loaded it", async () => {
+    await fakeHttpd("2.4.71", " mime_module (shared)")
+    await running()
+    expect(outcomes(await host.find(httpd))).toEqual(["problem httpd-without-mod-ssl"])
+    await host.file(
+      "proc/80/maps",
+      "7f00-7f01 r-xp 00 08:01 1 /usr/lib/apache2/modules/mod_ssl.so\n",
+    )
+    expect(outcomes(await host.find(httpd))).toEqual(["ok"])
+  })
+
   it("has an error in its configuration, told without a PIN", async () => {
     await fakeHttpd("2.4.71")
     const line =
@@ -233,6 +254,18 @@ describe("nginx", () => {
     expect(outcomes(await host.find(nginx, { options }))).toEqual(["ok"])
     await fakeOpenssl(["active-provider"])
     expect(outcomes(await host.find(nginx, { options }))).toEqual(["warning nginx-without-store"])
+  })
+
+  it("is tested by the command that is configured", async () => {
+    await fakeOpenssl(["engine"])
+    await fakeNginx({ dump: "exit 1" })
+    await running()
+    const dump = say("ssl_engine pkcs11;")
+    const own = await host.command("own-nginx", `[ "$*" = "-c own.conf -T" ] && ${dump}`)
+    const test_command = [own, "-c", "own.conf", "-t"]
+    expect(outcomes(await host.find(nginx, { options: { ...options, test_command } }))).toEqual([
+      "ok",
+    ])
   })
 
   it("has an error in its configuration, perhaps that of the engine", async () => {

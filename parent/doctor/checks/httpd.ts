@@ -1,8 +1,10 @@
 /** Apache httpd with mod_ssl: there, sound, running, and of no version with a known fault. */
+import type { Config } from "../../config/config.js"
 import { failure, printed } from "../command.js"
 import type { DoctorContext } from "../context.js"
 import { type Finding, lastWords, Reporter } from "../finding.js"
 import { keySyntax, opensslSupport } from "../openssl-support.js"
+import { hasLoaded } from "../processes.js"
 import type { ConfiguredCheck } from "../run.js"
 import { serverProcess } from "../web-server.js"
 
@@ -27,7 +29,7 @@ export const httpd: ConfiguredCheck = {
     const byEngine = support !== undefined && keySyntax(config, support) === "engine"
     const findings = [
       ...(version === NEEDS_CRYPTO_DEVICE && byEngine ? [needsCryptoDevice()] : []),
-      ...(await moduleFindings(context)),
+      ...(await moduleFindings(context, config)),
       ...(await runningFindings(context)),
     ]
     return findings.length > 0 ? findings : [report.ok(`Apache httpd ${version} runs with mod_ssl`)]
@@ -49,29 +51,39 @@ function needsCryptoDevice(): Finding {
   )
 }
 
-/** Debian's `apache2` wants an environment that `apachectl` sets. */
-async function moduleFindings(context: DoctorContext): Promise<Finding[]> {
-  const outcome = await context.run("apachectl", ["-M"])
-  if (outcome.kind === "exited" && outcome.code === 0) {
-    if (/^ *ssl_module\b/m.test(outcome.stdout)) return []
+/** A server of its own configuration is tested by the configured command, which names that. */
+async function moduleFindings(context: DoctorContext, { options }: Config): Promise<Finding[]> {
+  // Debian's `apache2` wants an environment that `apachectl` sets.
+  const [command = "", ...args] = listingOf(options.test_command ?? ["apachectl", "-t"])
+  const outcome = await context.run(command, args)
+  if (outcome.kind === "missing") return []
+  if (outcome.kind === "timed-out" || outcome.code !== 0) {
     return [
       report.problem(
-        "httpd-without-mod-ssl",
-        "mod_ssl is not loaded",
-        "apachectl -M does not list ssl_module.",
-        "Install mod_ssl, or switch it on (Debian: a2enmod ssl), and restart httpd.",
+        "httpd-config-broken",
+        "httpd's configuration has an error",
+        outcome.kind === "exited" ? lastWords(outcome.stderr, 4) : failure(outcome),
+        "Correct what apachectl configtest says; a running httpd goes on with what it has.",
       ),
     ]
   }
-  if (outcome.kind === "missing") return []
+  const server = await serverProcess(context, "httpd")
+  const loaded = server !== undefined && (await hasLoaded(context, server.pid, "mod_ssl.so"))
+  const lists = /_module \((?:static|shared)\)/.test(outcome.stdout)
+  if (loaded || !lists || /^ *ssl_module\b/m.test(outcome.stdout)) return []
   return [
     report.problem(
-      "httpd-config-broken",
-      "httpd's configuration has an error",
-      outcome.kind === "exited" ? lastWords(outcome.stderr, 4) : failure(outcome),
-      "Correct what apachectl configtest says; a running httpd goes on with what it has.",
+      "httpd-without-mod-ssl",
+      "mod_ssl is not loaded",
+      "httpd does not list ssl_module.",
+      "Install mod_ssl, or switch it on (Debian: a2enmod ssl), and restart httpd.",
     ),
   ]
+}
+
+/** `-M` tests as `-t` does, and lists the modules. */
+function listingOf(test: readonly string[]): string[] {
+  return test.map((word) => (word === "-t" ? "-M" : word))
 }
 
 async function runningFindings(context: DoctorContext): Promise<Finding[]> {

@@ -69,7 +69,10 @@ async function configFindings(
   config: Config,
   syntax: KeySyntax | undefined,
 ): Promise<Finding[]> {
-  const dump = await context.run("nginx", ["-T"])
+  // `-T` tests as `-t` does, and prints the configuration.
+  const test = config.options.test_command ?? ["nginx", "-t"]
+  const [command = "", ...args] = test.map((word) => (word === "-t" ? "-T" : word))
+  const dump = await context.run(command, args)
   if (dump.kind !== "exited" || dump.code !== 0) {
     const detail = dump.kind === "exited" ? lastWords(dump.stderr, 4) : failure(dump)
     return [

@@ -110,8 +110,12 @@ function relayOf(argv: readonly string[]): Relay[] {
     else if (word === "-w" || word === "--num_workers") index++
     else if (!word.startsWith("-")) words.push(word)
   }
-  const [localPort, host = "", port] = words
-  return words.length === 3
-    ? [{ localPort: Number(localPort), host, port: Number(port), allowlist }]
-    : []
+  // The last three, since a wrapper may have options of its own.
+  const [localPort, host = "", port] = words.slice(-3)
+  if (words.length < 3 || !isPort(localPort) || !isPort(port)) return []
+  return [{ localPort: Number(localPort), host, port: Number(port), allowlist }]
+}
+
+function isPort(word: string | undefined): boolean {
+  return word !== undefined && /^\d{1,5}$/.test(word)
 }
