@@ -19,6 +19,7 @@ export type AgentErrorCode =
   | "s3-failed"
   | "key-object-not-json"
   | "key-object-malformed"
+  | "no-key-object"
   | "credentials-unavailable"
   | "region-unknown"
   // enclave host
@@ -27,6 +28,7 @@ export type AgentErrorCode =
   | "enclave-image-missing"
   | "enclave-not-adoptable"
   | "enclave-unreachable"
+  | "replacement-under-way"
   | "pcr-mismatch"
   | "control-timeout"
   | "control-protocol"
@@ -42,6 +44,29 @@ export type AgentErrorCode =
   | "kms-encrypt-failed"
   | "seal-output-failed"
   | "run-dir-unusable"
+  // nitro-cli, by what its E-codes come to
+  | "nitro-cli-timeout"
+  | "nitro-device-missing"
+  | "nitro-permission-denied"
+  | "nitro-not-set-up"
+  | "enclave-memory-insufficient"
+  | "enclave-memory-too-small"
+  | "enclave-cpus-insufficient"
+  | "enclave-image-invalid"
+  | "enclave-boot-failed"
+  | "enclave-process-unreachable"
+  | "enclave-not-found"
+  // the agent's socket, and metrics
+  | "agent-not-running"
+  | "agent-runs-already"
+  | "agent-socket-failed"
+  | "agent-protocol"
+  | "enclave-replace-running"
+  | "metrics-listen-invalid"
+  | "metrics-listen-failed"
+  // policy and seal --check
+  | "policy-input-invalid"
+  | "seal-check-failed"
   // sources and the instance they are read from
   | "imds-unreachable"
   | "role-unknown"
@@ -53,6 +78,15 @@ export type AgentErrorCode =
   | "key-file-unreadable"
   | "key-file-entry-missing"
   | "key-file-entry-ambiguous"
+  // publication of a certificate to the web server
+  | "target-not-readable"
+  | "target-lines-missing"
+  | "pkcs11-library-missing"
+  | "server-without-pkcs11"
+  | "pin-too-long"
+  | "config-test-failed"
+  | "start-failed"
+  | "certificate-not-presented"
 
 export class AgentError extends CodedError<AgentErrorCode> {
   /** What the reader can do, one sentence; empty where nothing but waiting helps. */

@@ -71,7 +71,7 @@ export function describeToken(token: Token): TokenDescription {
     attestedAt: token.attestedAt,
     expiresAt: token.expiresAt,
     nextFingerprint: token.next?.fingerprint.toString("hex") ?? null,
-    retiringKeys: token.retiring.length,
+    retiringFingerprints: token.retiring.map(({ held }) => held.fingerprint.toString("hex")),
     signatures: Object.fromEntries(token.signatures),
     decryptions: Object.fromEntries(token.decryptions),
     refusals: token.refusals,

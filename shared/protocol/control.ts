@@ -94,7 +94,8 @@ export const tokenDescriptionSchema = z.object({
   expiresAt: timestamp,
   /** Of the key that is staged, hex. */
   nextFingerprint: z.string().nullable(),
-  retiringKeys: z.number().int(),
+  /** Of the keys that renewals replaced and that sign still, hex. */
+  retiringFingerprints: z.array(z.string()),
   /** Signatures made, by mechanism. */
   signatures: z.record(z.string(), z.number().int()),
   /** Decryptions made, by mechanism; none under the policy `tls-server`. */

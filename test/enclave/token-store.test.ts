@@ -71,7 +71,7 @@ describe("a token", () => {
       label: "www",
       fingerprint: k1.fingerprint.toString("hex"),
       keyType: "P-256",
-      retiringKeys: 0,
+      retiringFingerprints: [],
       signatures: { ECDSA: 3 },
       decryptions: { RSA_PKCS_OAEP: 2 },
     })
@@ -97,7 +97,7 @@ describe("a renewal", () => {
     expect(held(k2)).toEqual(["www"])
     expect([first.key, second.key].map(state)).toEqual(["signs", "signs"])
     expect(describeToken(second.token)).toMatchObject({
-      retiringKeys: 1,
+      retiringFingerprints: [k1.fingerprint.toString("hex")],
       signatures: { ECDSA: 7 },
       refusals: 2,
     })
@@ -129,7 +129,7 @@ describe("a renewal", () => {
       "signs",
     ])
     expect([k1, k2, k3].map(held)).toEqual([[], ["www"], ["www"]])
-    expect(describeToken(third.token).retiringKeys).toBe(1)
+    expect(describeToken(third.token).retiringFingerprints).toHaveLength(1)
   })
 
   it("with the same key keeps one of it and destroys the other", () => {
@@ -203,7 +203,7 @@ describe("a staged renewal", () => {
     expect(current()).toBe(fingerprintsOf(k1)[0])
     expect(describeToken(first.token)).toMatchObject({
       nextFingerprint: fingerprintsOf(k2)[0],
-      retiringKeys: 0,
+      retiringFingerprints: [],
     })
     // Nothing was attested that serves the current key.
     expect(first.token.attestedAt).toBe(START)
@@ -212,10 +212,13 @@ describe("a staged renewal", () => {
     expect(current()).toBe(fingerprintsOf(k2)[0])
     expect(first.token.current.certificates).toEqual([Buffer.from([2])])
     expect(first.token.attestedAt).toBe(START + 1_000)
-    expect(describeToken(first.token)).toMatchObject({ nextFingerprint: null, retiringKeys: 1 })
+    expect(describeToken(first.token)).toMatchObject({
+      nextFingerprint: null,
+      retiringFingerprints: fingerprintsOf(k1),
+    })
     expect([first, second].map(({ key }) => state(key))).toEqual(["signs", "signs"])
     store.activate(first.token, k2.fingerprint)
-    expect(describeToken(first.token).retiringKeys).toBe(1)
+    expect(describeToken(first.token).retiringFingerprints).toHaveLength(1)
   })
 
   it("has nothing to wait for where there is no token, or the key is the current one", () => {

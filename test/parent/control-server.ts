@@ -60,7 +60,7 @@ export function tokenDescription(change: Partial<TokenDescription> = {}): TokenD
     attestedAt: Date.now(),
     expiresAt: Date.now() + 48 * 3_600_000,
     nextFingerprint: null,
-    retiringKeys: 0,
+    retiringFingerprints: [],
     signatures: {},
     refusals: 0,
     failures: 0,

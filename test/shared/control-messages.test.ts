@@ -238,7 +238,7 @@ describe("an answer", () => {
           attestedAt: 1_790_000_000_000,
           expiresAt: 1_790_172_800_000,
           nextFingerprint: null,
-          retiringKeys: 0,
+          retiringFingerprints: [],
           signatures: { ECDSA: 5_000_000_000 },
           refusals: 0,
           failures: 0,
