@@ -33,8 +33,8 @@ export const FINDINGS = {
   "vsock-proxy": [
     "vsock-proxy-not-running",
     "vsock-proxy-elsewhere",
-    "vsock-proxy-allowlist-unreadable",
     "vsock-proxy-not-allowed",
+    "vsock-proxy-unseen",
   ],
   imds: ["imds-unreachable", "instance-profile-missing"],
   credentials: [

@@ -3,11 +3,8 @@ import type { X509Certificate } from "node:crypto"
 import { isIP } from "node:net"
 import { connect } from "node:tls"
 import { CodedError, systemErrorCode } from "../../shared/errors.js"
-
-export interface ListenerAddress {
-  host: string
-  port: number
-}
+import type { ListenerConfig } from "../config/config.js"
+import { endpoint, firstDnsName, signatureAlgorithms } from "../target/presented.js"
 
 export type Handshake =
   | { kind: "presented"; certificate: X509Certificate }
@@ -18,19 +15,15 @@ export type Handshake =
 
 const TIMEOUT_MS = 12_000
 
-/** `<host>:<port>`, IPv6 in brackets. */
-export function parseListener(address: string): ListenerAddress {
-  const [, bracketed, plain, port] = /^(?:\[(.+)\]|([^:]+)):(\d+)$/.exec(address) ?? []
-  return { host: bracketed ?? plain ?? "", port: Number(port) }
-}
-
 /** A full handshake, so a server that cannot sign fails it. Never rejects. */
 export function handshake(
-  { host, port }: ListenerAddress,
-  serverName: string | undefined,
+  { address, server_name }: ListenerConfig,
+  expected: X509Certificate,
   timeoutMs: number = TIMEOUT_MS,
 ): Promise<Handshake> {
-  const servername = serverName !== undefined && isIP(serverName) === 0 ? serverName : undefined
+  const { host, port } = endpoint(address)
+  const name = server_name ?? firstDnsName(expected)
+  const servername = name !== undefined && isIP(name) === 0 ? name : undefined
   return new Promise((resolve) => {
     let accepted = false
     const socket = connect({
@@ -38,6 +31,7 @@ export function handshake(
       port,
       // It is compared with the one that was published; clients judge its issuer.
       rejectUnauthorized: false,
+      sigalgs: signatureAlgorithms(expected),
       ...(servername === undefined ? {} : { servername }),
     })
     const timer = setTimeout(

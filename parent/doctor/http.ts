@@ -1,14 +1,12 @@
-/** One small HTTP request for a check: by TCP, TLS or a Unix socket, bounded in time and size. */
+/** One small HTTP request for a check: bounded in time and size. */
 import { request as requestHttp } from "node:http"
 import { request as requestHttps } from "node:https"
 import { CodedError } from "../../shared/errors.js"
 
 export interface HttpRequest {
-  /** Its path alone counts where `socketPath` is given. */
   url: string
   method?: "GET" | "HEAD" | "PUT"
   headers?: Readonly<Record<string, string>>
-  socketPath?: string
   /** Certificates trusted beside Node's, PEM. */
   ca?: string | undefined
   timeoutMs?: number
@@ -21,12 +19,11 @@ export interface HttpAnswer {
 }
 
 const TIMEOUT_MS = 5_000
-/** A status of 128 tokens is below 200 kB. */
-const MAX_BODY_BYTES = 4_194_304
+const MAX_BODY_BYTES = 65_536
 
 /** @throws the socket's error; CodedError `request-timeout`, `answer-too-large` */
 export function httpRequest(options: HttpRequest): Promise<HttpAnswer> {
-  const { url, method = "GET", headers = {}, socketPath, ca, timeoutMs = TIMEOUT_MS } = options
+  const { url, method = "GET", headers = {}, ca, timeoutMs = TIMEOUT_MS } = options
   const request = url.startsWith("https:") ? requestHttps : requestHttp
   return new Promise((resolve, reject) => {
     const outgoing = request(
@@ -35,7 +32,6 @@ export function httpRequest(options: HttpRequest): Promise<HttpAnswer> {
         method,
         headers,
         agent: false,
-        ...(socketPath === undefined ? {} : { socketPath }),
         ...(ca === undefined ? {} : { ca }),
       },
       (incoming) => {

@@ -2,6 +2,7 @@
 import { readdir } from "node:fs/promises"
 import { join } from "node:path"
 import type { Config } from "../config/config.js"
+import { chooseSyntax, type KeySyntax } from "../target/capabilities.js"
 import { printed } from "./command.js"
 import type { DoctorContext } from "./context.js"
 
@@ -16,8 +17,6 @@ export interface OpensslSupport {
   /** The default configuration activates the provider. */
   providerActive: boolean
 }
-
-export type KeySyntax = "engine" | "provider"
 
 /** Undefined where there is no `openssl` command. */
 export async function opensslSupport(context: DoctorContext): Promise<OpensslSupport | undefined> {
@@ -38,15 +37,18 @@ export async function opensslSupport(context: DoctorContext): Promise<OpensslSup
   }
 }
 
-/** As the agent chooses it: mod_ssl takes an engine where there is one, nginx an active provider. */
-export function keySyntax(
-  { options: { service, key_syntax } }: Config,
-  support: OpensslSupport,
-): KeySyntax | undefined {
-  if (key_syntax !== "auto") return key_syntax
-  if (service === "nginx" && support.providerActive) return "provider"
-  if (support.engine !== undefined) return "engine"
-  return support.provider === undefined ? undefined : "provider"
+/** As the agent chooses it; undefined where there is nothing to choose from. */
+export function keySyntax({ options }: Config, support: OpensslSupport): KeySyntax | undefined {
+  const { engine, provider, providerActive } = support
+  if (options.key_syntax === "auto" && engine === undefined && provider === undefined) {
+    return undefined
+  }
+  return chooseSyntax(options, {
+    engine: engine !== undefined,
+    provider: provider !== undefined,
+    providerActive,
+    nginxStore: false,
+  })
 }
 
 /** `ENGINESDIR: "/usr/lib/…"` */

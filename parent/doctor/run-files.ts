@@ -21,7 +21,16 @@ export function runFiles({ options: { run_dir: dir } }: Config): RunFiles {
 }
 
 /** The certificate and chain that the agent wrote for the server. */
-export function certificateFile({ options }: Config, { label }: TokenConfig): string {
+export function certificateFile(config: Config, token: TokenConfig): string {
+  return served(config, config.options.service, token)
+}
+
+/** Where the key's URI stands for a server that reads it from a file only. */
+export function keyFile(config: Config, token: TokenConfig): string {
+  return served(config, `${config.options.service}-key`, token)
+}
+
+function served({ options }: Config, kind: string, { label }: TokenConfig): string {
   const hex = Buffer.from(label).toString("hex")
-  return join(options.run_dir, "certificates", `${options.service}-${hex}.pem`)
+  return join(options.run_dir, "certificates", `${kind}-${hex}.pem`)
 }

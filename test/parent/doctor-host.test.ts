@@ -1,7 +1,7 @@
 /** Doctor's checks of instance, nitro-cli, allocator, enclave, image and vsock-proxy. */
 import { truncate } from "node:fs/promises"
 import { join } from "node:path"
-import { afterEach, beforeEach, describe, expect, it } from "vitest"
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
 import { allocator } from "../../parent/doctor/checks/allocator.js"
 import { enclave } from "../../parent/doctor/checks/enclave.js"
 import { hugepages } from "../../parent/doctor/checks/hugepages.js"
@@ -233,11 +233,21 @@ describe("vsock-proxy", () => {
 
   it("does not run, or serves another port", async () => {
     await allow(HOST)
+    await host.process(1, ["/sbin/init"])
     expect(outcomes(await host.find(vsockProxy))).toEqual(["problem vsock-proxy-not-running"])
     await host.process(7, ["vsock-proxy", "8001", HOST, "443"])
     const [finding] = await host.find(vsockProxy)
     expect(finding?.code).toBe("vsock-proxy-not-running")
     expect(finding?.advice).toContain(`vsock-proxy 8000 ${HOST} 443`)
+  })
+
+  it("cannot be seen without /proc, nor judged without a region", async () => {
+    expect(outcomes(await host.find(vsockProxy))).toEqual(["unknown vsock-proxy-unseen"])
+    vi.stubEnv("AWS_REGION", undefined)
+    vi.stubEnv("AWS_DEFAULT_REGION", undefined)
+    const found = await host.find(vsockProxy, { aws: { region: undefined } })
+    vi.unstubAllEnvs()
+    expect(found[0]?.detail).toBe("The region is not known.")
   })
 
   it("relays to another region's KMS", async () => {
@@ -251,9 +261,7 @@ describe("vsock-proxy", () => {
 
   it("has an allowlist without KMS, or none", async () => {
     await host.process(7, ["vsock-proxy", "8000", HOST, "443"])
-    expect(outcomes(await host.find(vsockProxy))).toEqual([
-      "problem vsock-proxy-allowlist-unreadable",
-    ])
+    expect(outcomes(await host.find(vsockProxy))).toEqual(["problem vsock-proxy-not-allowed"])
     await allow("kms.eu-west-1.amazonaws.com")
     expect(outcomes(await host.find(vsockProxy))).toEqual(["problem vsock-proxy-not-allowed"])
   })

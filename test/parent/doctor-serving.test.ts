@@ -1,4 +1,5 @@
 /** Doctor's checks of permissions, the web server's certificate and the agent. */
+import { X509Certificate } from "node:crypto"
 import { chmod, chown, mkdir, writeFile } from "node:fs/promises"
 import { createServer as createHttpServer, type Server as HttpServer } from "node:http"
 import { type AddressInfo, createServer as createTcpServer, type Server } from "node:net"
@@ -9,9 +10,10 @@ import type { AgentStatus } from "../../parent/agent/agent-status.js"
 import { agent } from "../../parent/doctor/checks/agent.js"
 import { listener } from "../../parent/doctor/checks/listener.js"
 import { permissions } from "../../parent/doctor/checks/permissions.js"
-import { handshake, parseListener } from "../../parent/doctor/handshake.js"
-import { certificateFile, runFiles } from "../../parent/doctor/run-files.js"
+import { handshake } from "../../parent/doctor/handshake.js"
+import { certificateFile, keyFile, runFiles } from "../../parent/doctor/run-files.js"
 import { RunDir } from "../../parent/run-dir.js"
+import { uriPem } from "../../parent/target/uri-pem.js"
 import type { WebCertificate } from "../../sim/testbed/web-certificates.js"
 import { type ConfigChange, DoctorHost, outcomes } from "./doctor-fixture.js"
 import { webAuthority } from "./key-objects.js"
@@ -32,7 +34,9 @@ it("looks at the files that the agent keeps", async () => {
   const [token] = config.tokens
   if (token === undefined) throw new Error("no token")
   expect(certificateFile(config, token)).toBe(runDir.certificateFile("httpd", "web"))
+  expect(keyFile(config, token)).toBe(runDir.certificateFile("httpd-key", "web"))
   expect(runFiles(config).endpoint).toBe(runDir.endpointFile)
+  expect(runFiles(config).agentSocket).toBe(runDir.agentSocket)
   expect(dirname(runDir.pinFile("web"))).toBe(runFiles(config).pins)
   await runDir.newControlSecret()
   await expect(chmod(runFiles(config).controlSecret, 0o600)).resolves.toBeUndefined()
@@ -94,6 +98,14 @@ describe("permissions", () => {
     expect(JSON.stringify(findings)).not.toContain("s3cr3tpin")
     await chmod(path, 0o640)
     expect(outcomes(await find())).toEqual(["ok"])
+  })
+
+  it("close a key file of the provider's that holds a PIN", async () => {
+    const name = "run/certificates/httpd-key-776562.pem"
+    await host.file(name, uriPem("pkcs11:token=web?pin-source=file:/x"))
+    expect(outcomes(await find())).toEqual(["ok"])
+    await host.file(name, uriPem("pkcs11:token=web?pin-value=s3cr3tpin"))
+    expect(outcomes(await find())).toEqual(["problem target-pin-readable"])
   })
 })
 
@@ -210,15 +222,9 @@ describe("listener", () => {
     const silent = createTcpServer(() => {})
     await listen(silent)
     const { port } = silent.address() as AddressInfo
-    const seen = await handshake({ host: "127.0.0.1", port }, undefined, 200)
+    const expected = new X509Certificate(web.certificate)
+    const seen = await handshake({ address: `127.0.0.1:${port}` }, expected, 200)
     expect(seen).toEqual({ kind: "failed", reason: "timeout" })
-  })
-
-  it.each([
-    ["localhost:443", { host: "localhost", port: 443 }],
-    ["[::1]:8443", { host: "::1", port: 8443 }],
-  ])("is addressed by %s", (address, expected) => {
-    expect(parseListener(address)).toEqual(expected)
   })
 })
 
@@ -265,7 +271,7 @@ describe("agent", () => {
   it.each([
     ["hello", 200],
     ["{}", 200],
-    [JSON.stringify({ code: "internal" }), 500],
+    [JSON.stringify({ error: { code: "internal", message: "no", advice: "" } }), 500],
   ])("answers %j with %i, which is not understood", async (body, code) => {
     await answers(body, code)
     expect(outcomes(await host.find(agent))).toEqual(["unknown agent-unreadable"])

@@ -1,5 +1,6 @@
 /** Doctor's runner, its output, and the command: order, time-outs, 80 columns, colour, exit codes. */
 import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises"
+import { type AddressInfo, createServer } from "node:net"
 import { join } from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
@@ -138,10 +139,10 @@ describe("commands of the host", () => {
 })
 
 it("gives up on a server that says nothing", async () => {
-  const { createServer } = await import("node:net")
   const server = createServer()
-  await new Promise<void>((resolve) => server.listen(join(host.dir, "silent.sock"), resolve))
-  const request = { url: "http://x/", socketPath: join(host.dir, "silent.sock"), timeoutMs: 100 }
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  const { port } = server.address() as AddressInfo
+  const request = { url: `http://127.0.0.1:${port}/`, timeoutMs: 100 }
   await expect(httpRequest(request)).rejects.toMatchObject({ code: "request-timeout" })
   server.close()
 })

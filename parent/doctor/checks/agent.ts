@@ -1,71 +1,54 @@
 /** The agent: running, and content with its tokens. */
-import { z } from "zod"
-import type { Config } from "../../config/config.js"
-import { type DoctorContext, reasonOf } from "../context.js"
+import type {
+  AgentStatus,
+  EnclaveStatus,
+  ErrorRecord,
+  TokenStatus,
+} from "../../agent/agent-status.js"
+import { AgentClient } from "../../agent-api/client.js"
+import { AgentError } from "../../errors.js"
 import { type Finding, Reporter } from "../finding.js"
-import type { HttpAnswer } from "../http.js"
 import type { ConfiguredCheck } from "../run.js"
 import { runFiles } from "../run-files.js"
 
 const report = new Reporter("agent")
 
-const errorSchema = z.looseObject({
-  code: z.string(),
-  reason: z.string(),
-  advice: z.string().optional(),
-})
-
-/** What is looked at of the agent's status. */
-const statusSchema = z.looseObject({
-  version: z.string(),
-  configFile: z.string(),
-  enclave: z.looseObject({ state: z.string(), error: errorSchema.optional() }),
-  tokens: z.array(
-    z.looseObject({ label: z.string(), state: z.string(), error: errorSchema.optional() }),
-  ),
-})
-type SeenStatus = z.output<typeof statusSchema>
-type SeenToken = SeenStatus["tokens"][number]
-
 export const agent: ConfiguredCheck = {
   name: "agent",
   runConfigured: async (context, config) => {
-    const answer = await askAgent(context, config)
-    if ("check" in answer) return [answer]
-    const status = statusSchema.safeParse(json(answer.body))
-    if (answer.status !== 200 || !status.success) {
-      return [
-        report.unknown(
-          "agent-unreadable",
-          "the agent's answer cannot be understood",
-          `GET /status was answered with ${answer.status}.`,
-          "The agent is of another version than this command: restart it.",
-        ),
-      ]
+    const { agentSocket } = runFiles(config)
+    let status: AgentStatus
+    try {
+      status = await new AgentClient(agentSocket).status()
+    } catch (error) {
+      if (error instanceof AgentError) return [refusal(agentSocket, error)]
+      throw error
     }
-    const findings = statusFindings(context.configFile, status.data)
+    const findings = statusFindings(context.configFile, status)
     if (findings.length > 0) return findings
-    return [
-      report.ok(`the agent runs, and all its tokens are served`, `Version ${status.data.version}.`),
-    ]
+    const title = "the agent runs, and all its tokens are served"
+    return [report.ok(title, `Version ${status.version}.`)]
   },
 }
 
-async function askAgent(context: DoctorContext, config: Config): Promise<HttpAnswer | Finding> {
-  const { agentSocket } = runFiles(config)
-  try {
-    return await context.request({ url: "http://agent/status", socketPath: agentSocket })
-  } catch (error) {
+function refusal(socket: string, { code, message, advice }: AgentError): Finding {
+  if (code === "agent-not-running") {
     return report.problem(
       "agent-not-running",
       "the agent does not run",
-      `${agentSocket}: ${reasonOf(error)}`,
+      `Nobody answers at ${socket}.`,
       "systemctl enable --now tlskeep; journalctl -u tlskeep says why where it fails. Web servers go on meanwhile, for 48 h.",
     )
   }
+  return report.unknown(
+    "agent-unreadable",
+    "the agent's answer cannot be understood",
+    message,
+    advice || "The agent may be of another version than this command: restart it.",
+  )
 }
 
-function statusFindings(configFile: string, { configFile: its, enclave, tokens }: SeenStatus) {
+function statusFindings(configFile: string, { configFile: its, enclave, tokens }: AgentStatus) {
   return [
     ...(its === configFile ? [] : [otherConfig(configFile, its)]),
     ...(enclave.state === "up" ? [] : [withoutEnclave(enclave)]),
@@ -82,7 +65,7 @@ function otherConfig(configFile: string, its: string): Finding {
   )
 }
 
-function withoutEnclave({ state, error }: SeenStatus["enclave"]): Finding {
+function withoutEnclave({ state, error }: EnclaveStatus): Finding {
   return report.problem(
     "agent-without-enclave",
     `the agent has no enclave: it is ${state}`,
@@ -91,7 +74,7 @@ function withoutEnclave({ state, error }: SeenStatus["enclave"]): Finding {
   )
 }
 
-function tokenFinding({ label, state, error }: SeenToken): Finding[] {
+function tokenFinding({ label, state, error }: TokenStatus): Finding[] {
   switch (state) {
     case "serving":
       return []
@@ -135,14 +118,6 @@ function tokenFinding({ label, state, error }: SeenToken): Finding[] {
   }
 }
 
-function said(error: z.output<typeof errorSchema> | undefined): string {
+function said(error: ErrorRecord | undefined): string {
   return error === undefined ? "" : `${error.code}: ${error.reason}`
-}
-
-function json(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

@@ -5,7 +5,7 @@ import pLimit from "p-limit"
 import type { Config, TokenConfig } from "../../config/config.js"
 import { reasonOf } from "../context.js"
 import { type Finding, Reporter } from "../finding.js"
-import { type Handshake, handshake, parseListener } from "../handshake.js"
+import { type Handshake, handshake } from "../handshake.js"
 import type { ConfiguredCheck } from "../run.js"
 import { certificateFile } from "../run-files.js"
 
@@ -53,19 +53,11 @@ async function lookAt(config: Config, token: TokenConfig, now: number): Promise<
   const ending = endingFindings(token, published, now)
   const { listener: where } = token.target
   if (where === undefined) return { findings: [notConfigured(token), ...ending], endsIn }
-  const seen = await handshake(
-    parseListener(where.address),
-    where.server_name ?? firstName(published),
-  )
+  const seen = await handshake(where, published)
   return {
     findings: [...handshakeFindings(token, where.address, seen, published), ...ending],
     endsIn,
   }
-}
-
-/** The first DNS name of the subject alternative name. */
-function firstName({ subjectAltName = "" }: X509Certificate): string | undefined {
-  return /(?:^|, )DNS:([^,]+)/.exec(subjectAltName)?.[1]?.replace(/^\*\./, "www.")
 }
 
 function notPublished({ label }: TokenConfig, file: string, reason: string): Finding {

@@ -1,16 +1,14 @@
 /** nginx: there, with TLS, sound, running, and able to take a key from a token. */
 import type { Config } from "../../config/config.js"
+import { hasStore, type KeySyntax } from "../../target/capabilities.js"
 import { failure } from "../command.js"
 import type { DoctorContext } from "../context.js"
 import { type Finding, lastWords, Reporter } from "../finding.js"
-import { type KeySyntax, keySyntax, opensslSupport } from "../openssl-support.js"
+import { keySyntax, opensslSupport } from "../openssl-support.js"
 import type { ConfiguredCheck } from "../run.js"
 import { serverOpensslConf, serverProcess } from "../web-server.js"
 
 const report = new Reporter("nginx")
-/** `store:` keys, from OpenSSL's STORE: nginx 1.29.0, freenginx 1.29.3. */
-const STORE_SINCE = { nginx: [1, 29, 0], freenginx: [1, 29, 3] } as const
-
 export const nginx: ConfiguredCheck = {
   name: "nginx",
   applies: ({ options }) => options.service === "nginx",
@@ -27,7 +25,7 @@ export const nginx: ConfiguredCheck = {
     const syntax = support === undefined ? undefined : keySyntax(config, support)
     const findings = [
       ...sslFindings(said),
-      ...(syntax === "provider" && !hasStore(product, version) ? [withoutStore(version)] : []),
+      ...(syntax === "provider" && !hasStore(said) ? [withoutStore(version)] : []),
       ...(await configFindings(context, config, syntax)),
       ...(await runningFindings(context)),
     ]
@@ -46,13 +44,6 @@ function sslFindings(build: string): Finding[] {
       "Install an nginx built with OpenSSL and --with-http_ssl_module.",
     ),
   ]
-}
-
-function hasStore(product: string, version: string): boolean {
-  const since = product === "freenginx" ? STORE_SINCE.freenginx : STORE_SINCE.nginx
-  const numbers = version.split(".").map(Number)
-  const differing = since.findIndex((number, index) => numbers[index] !== number)
-  return differing < 0 || (numbers[differing] ?? 0) > (since[differing] ?? 0)
 }
 
 function withoutStore(version: string): Finding {

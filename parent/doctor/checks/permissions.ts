@@ -6,7 +6,7 @@ import type { Config } from "../../config/config.js"
 import type { DoctorContext } from "../context.js"
 import { type Finding, Reporter } from "../finding.js"
 import type { ConfiguredCheck } from "../run.js"
-import { runFiles } from "../run-files.js"
+import { keyFile, runFiles } from "../run-files.js"
 
 const report = new Reporter("permissions")
 const OTHERS_READ = 0o004
@@ -108,17 +108,26 @@ async function pinFindings(dir: string): Promise<Finding[]> {
 }
 
 /** Where a PIN stands in the server's own file. */
-async function targetFindings({ tokens }: Config): Promise<Finding[]> {
-  const paths = [...new Set(tokens.map(({ target }) => target.path))]
+async function targetFindings(config: Config): Promise<Finding[]> {
+  const targets = config.tokens.flatMap((token) => [token.target.path, keyFile(config, token)])
+  const paths = [...new Set(targets)]
   const found = await Promise.all(
     paths.map(async (path) => {
       const mode = (await modeOf(path))?.mode ?? 0
       if ((mode & OTHERS_READ) === 0) return []
       const text = await readFile(path, "utf8").catch(() => "")
-      return text.includes("pin-value=") ? [openTarget(path, mode)] : []
+      return holdsPin(text) ? [openTarget(path, mode)] : []
     }),
   )
   return found.flat()
+}
+
+/** A URI with the PIN in it, in plain sight or in a provider's PEM form of it. */
+function holdsPin(text: string): boolean {
+  const [, body = ""] = /^-----BEGIN [^-]+-----\n([^-]+)-----END/m.exec(text) ?? []
+  return [text, Buffer.from(body, "base64").toString("latin1")].some((one) =>
+    one.includes("pin-value="),
+  )
 }
 
 function openTarget(path: string, mode: number): Finding {
