@@ -1,4 +1,5 @@
 /** The troubleshooting page names every finding of doctor's, and none that there is not; so does the code. */
+import { execFileSync } from "node:child_process"
 import { readdir, readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -68,6 +69,36 @@ it("shows how the agent is configured as the agent takes it", async () => {
     .replaceAll("1234abcd-…", "1234abcd-0000-4000-8000-000000000000")
   expect(parseConfig(ownKey, "docs/ec2.md").tokens[0]?.source).toMatchObject({ kind: "S3" })
 })
+
+it("prints policies that are JSON, once the shell has filled the names in", async () => {
+  const text = await readFile(join(ROOT, "docs/ec2.md"), "utf8")
+  const measurements = JSON.stringify({ Measurements: { PCR0: "ab".repeat(48) } }, null, 2)
+  const [, extract = ""] = /^pcr0=\$\((sed .*) measurements\.json\)$/m.exec(text) ?? []
+  const pcr0 = shell(extract, {}, measurements).trim()
+  expect(pcr0).toBe("ab".repeat(48))
+  const key = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd"
+  const env = { AWS_REGION: "eu-west-1", bucket: "b", object: "o", role: "r", me: "m", key, pcr0 }
+  const documents = [...text.matchAll(/^cat >\S+ (<<'?JSON'?\n.*?\nJSON)$/gms)].map(
+    ([, heredoc = ""]) => JSON.parse(shell(`cat ${heredoc}`, env)),
+  )
+  expect(documents).toHaveLength(4)
+  const statements = documents.flatMap(({ Statement }) => Statement)
+  const decrypting = statements.filter(({ Action }) => Action === "kms:Decrypt")
+  expect(decrypting.map(({ Resource }) => Resource)).toEqual([
+    "arn:aws:kms:eu-west-1:*:key/1234abcd",
+    "*",
+    key,
+  ])
+  // With a key of one's own nothing decrypts without attestation.
+  for (const { Condition } of decrypting.slice(1)) {
+    expect(Condition.StringEqualsIgnoreCase["kms:RecipientAttestation:ImageSha384"]).toBe(pcr0)
+  }
+})
+
+function shell(script: string, env: Record<string, string>, input = ""): string {
+  const PATH = process.env.PATH ?? ""
+  return execFileSync("bash", ["-c", script], { env: { PATH, ...env }, input, encoding: "utf8" })
+}
 
 /** As GitHub makes them of headings. */
 function anchorsOf(text: string): string[] {
