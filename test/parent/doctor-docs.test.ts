@@ -97,7 +97,7 @@ it("prints policies that are JSON, once the shell has filled the names in", asyn
 
 function shell(script: string, env: Record<string, string>, input = ""): string {
   const PATH = process.env.PATH ?? ""
-  return execFileSync("bash", ["-c", script], { env: { PATH, ...env }, input, encoding: "utf8" })
+  return execFileSync("sh", ["-c", script], { env: { PATH, ...env }, input, encoding: "utf8" })
 }
 
 /** As GitHub makes them of headings. */
