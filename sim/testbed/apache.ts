@@ -92,8 +92,21 @@ export class Apache {
 
   /** Starts Apache, or reloads it gracefully if it runs: what the agent is given to run. */
   get reloadCommand(): string[] {
+    return this.#command("-k", "graceful")
+  }
+
+  /** Tests the configuration. */
+  get testCommand(): string[] {
+    return this.#command("-t")
+  }
+
+  get startCommand(): string[] {
+    return this.#command("-k", "start")
+  }
+
+  #command(...args: readonly string[]): string[] {
     const env = Object.entries(this.env).map(([name, value]) => `${name}=${value}`)
-    return ["env", "-i", ...env, "/usr/sbin/apache2", "-f", this.conf, "-k", "graceful"]
+    return ["env", "-i", ...env, "/usr/sbin/apache2", "-f", this.conf, ...args]
   }
 
   async start(): Promise<void> {

@@ -213,6 +213,7 @@ export class Testbed {
       },
       options: {
         service: "httpd",
+        test_command: apache.testCommand,
         reload_command: apache.reloadCommand,
         run_dir: this.runDir,
         module_path: CHECKOUT.module,

@@ -160,7 +160,8 @@ function agentConfig(
       name: ENCLAVE_NAME,
     },
     options: {
-      // The consumers under test are not the agent's to reload.
+      // The consumers under test are not the agent's to test and reload.
+      test_command: ["/bin/true"],
       reload_command: ["/bin/true"],
       run_dir: testbed.runDir,
       module_path: CHECKOUT.module,
