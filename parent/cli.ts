@@ -6,6 +6,7 @@ import { CodedError } from "../shared/errors.js"
 import { VERSION } from "../shared/version.js"
 import type { AgentOptions } from "./commands/agent.js"
 import type { ConfigCheckOptions } from "./commands/config.js"
+import type { DoctorOptions } from "./commands/doctor.js"
 import type { ReplaceOptions } from "./commands/enclave.js"
 import type { PolicyOptions } from "./commands/policy.js"
 import type { SealOptions } from "./commands/seal.js"
@@ -99,6 +100,27 @@ program
   .action(async (options: PolicyOptions) => {
     const { policyCommand } = await import("./commands/policy.js")
     process.stdout.write(`${await policyCommand(options)}\n`)
+  })
+
+program
+  .command("doctor")
+  .description("look at everything that has to be right, and say what to do where it is not")
+  .option("--config <file>", CONFIG_HELP)
+  .option("--json", "print JSON", false)
+  .addHelpText("after", "\nExit code: 0 no problem, 1 problems, 2 doctor could not run.")
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
+  .action(async (options: ConfigOption<DoctorOptions>) => {
+    try {
+      const { doctorCommand } = await import("./commands/doctor.js")
+      const { columns = 80, isTTY = false } = process.stdout
+      const colour = isTTY && !process.env.NO_COLOR
+      const result = await doctorCommand(await withConfig(options), { width: columns, colour })
+      process.stdout.write(result.output)
+      process.exitCode = result.exitCode
+    } catch (error) {
+      process.stderr.write(`${report(error)}\n`)
+      process.exitCode = 2
+    }
   })
 
 program

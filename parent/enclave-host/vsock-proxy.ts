@@ -106,7 +106,8 @@ function parseCommand(pid: number, command: readonly string[]): ProxyProcess | u
     if (takesValue) index += apart ? 1 : 0
     else if (!word.startsWith("-")) positional.push(word)
   }
-  const [localPort, remoteHost, remotePort] = positional
+  // The last three: a script may have options of its own before them.
+  const [localPort, remoteHost, remotePort] = positional.slice(-3)
   if (remoteHost === undefined || remotePort === undefined) return undefined
   return {
     pid,

@@ -115,7 +115,7 @@ async function isThere(dir: string | undefined, names: readonly string[]): Promi
 }
 
 /** nginx's relatives say `freenginx version: freenginx/1.29.3`, `nginx version: openresty/1.27.1.2`. */
-function hasStore(output: string): boolean {
+export function hasStore(output: string): boolean {
   const [, product = "", ...numbers] = /version: (\w+)\/(\d+)\.(\d+)\.(\d+)/.exec(output) ?? []
   const [major = 0, minor = 0, patch = 0] = numbers.map(Number)
   const since = STORE_SINCE[product] ?? STORE_SINCE_OTHERWISE

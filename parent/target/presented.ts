@@ -95,7 +95,8 @@ function look(
   })
 }
 
-function endpoint(address: string): { host: string; port: number } {
+/** Host and port of `<host>:<port>`; IPv6 in brackets. */
+export function endpoint(address: string): { host: string; port: number } {
   const [, host = "", port = ""] = /^(.*):([0-9]+)$/.exec(address) ?? []
   return { host: host.replace(/^\[(.*)\]$/, "$1"), port: Number(port) }
 }
@@ -108,7 +109,8 @@ export function firstDnsName({
   return name?.replace(/^\*/, "www")
 }
 
-function signatureAlgorithms({ publicKey }: X509Certificate): string {
+/** Has the server choose the certificate of this kind of key. */
+export function signatureAlgorithms({ publicKey }: X509Certificate): string {
   switch (publicKey.asymmetricKeyType) {
     case "rsa":
       return "rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:RSA+SHA256:RSA+SHA384:RSA+SHA512"
