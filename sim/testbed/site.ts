@@ -1,0 +1,274 @@
+/**
+ * A web server with any number of tokens, its agent and their enclave, and what may happen to them:
+ * renewals, and the end of a process.
+ */
+import { mkdir, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import pLimit from "p-limit"
+import { CodedError } from "../../shared/errors.js"
+import { liveEnclaves } from "../nitro/state.js"
+import { simPaths } from "../paths.js"
+import { Apache, type Mpm } from "./apache.js"
+import type { BackgroundProcess } from "./background-process.js"
+import { childPids } from "./child-pids.js"
+import { freePort } from "./free-port.js"
+import { NginxServer } from "./nginx-server.js"
+import type { OpensslBinding } from "./openssl-conf.js"
+import { presented } from "./presented.js"
+import type { Testbed } from "./testbed.js"
+import {
+  fingerprintOf,
+  type KeyType,
+  WebAuthority,
+  type WebCertificate,
+} from "./web-certificates.js"
+import type { Placeholder, Service, TargetKind, VirtualHost, WebServer } from "./web-server.js"
+
+export interface SiteOptions {
+  /** Distinct in a testbed: names the enclave and the folders. */
+  name: string
+  service: Service
+  target: TargetKind
+  binding?: OpensslBinding
+  mpm?: Mpm
+  /** One is served as `localhost`; of several each under its label, below `.test`. */
+  tokens: readonly { label: string; keyType: KeyType }[]
+  /** The server runs, with placeholders, before the agent is started; else the agent starts it. */
+  running?: boolean
+  /** Merged over the agent's configuration. */
+  agent?: {
+    enclave?: Record<string, unknown>
+    options?: Record<string, unknown>
+    token?: Record<string, unknown>
+    target?: Record<string, unknown>
+  }
+  /** More than the agent's usual environment. */
+  agentEnv?: Record<string, string>
+}
+
+/** A token and what is served with it. */
+export interface SiteToken {
+  label: string
+  keyType: KeyType
+  serverName: string
+  /** What the agent writes. */
+  targetFile: string
+  keyArn: string
+  /** Where the key object is. */
+  uri: string
+  /** What lies there now. */
+  web: WebCertificate
+}
+
+const PUBLISH_TIMEOUT_MS = 60_000
+/** Requests to the simulated AWS at the same time. */
+const PARALLEL_SEALS = 8
+
+export class Site {
+  readonly testbed: Testbed
+  readonly name: string
+  readonly server: WebServer
+  readonly tokens: readonly SiteToken[]
+  readonly runDir: string
+  readonly configFile: string
+  readonly #agentEnv: Record<string, string>
+  #agent: BackgroundProcess
+
+  private constructor(parts: {
+    testbed: Testbed
+    name: string
+    server: WebServer
+    tokens: readonly SiteToken[]
+    runDir: string
+    configFile: string
+    agentEnv: Record<string, string>
+  }) {
+    this.testbed = parts.testbed
+    this.name = parts.name
+    this.server = parts.server
+    this.tokens = parts.tokens
+    this.runDir = parts.runDir
+    this.configFile = parts.configFile
+    this.#agentEnv = parts.agentEnv
+    this.#agent = this.#startAgent()
+  }
+
+  /** Returns when every token's certificate is presented. */
+  static async create(testbed: Testbed, options: SiteOptions): Promise<Site> {
+    const site = await Site.begin(testbed, options)
+    await Promise.all(site.tokens.map((token) => site.presents(token)))
+    return site
+  }
+
+  /** Returns when the agent has been started. */
+  static async begin(testbed: Testbed, options: SiteOptions): Promise<Site> {
+    const { name, service, agent = {}, agentEnv = {}, running = false } = options
+    const dir = join(testbed.dir, name)
+    const runDir = join(dir, "run")
+    await mkdir(dir)
+    const tokens = await makeTokens(testbed, dir, options)
+    const server = await makeServer(dir, join(runDir, "endpoint"), tokens, options)
+    testbed.stopWithAll(server)
+    const configFile = await testbed.writeAgentConfig(name, {
+      ...{ enclaveName: name, runDir, service, commands: server.commands },
+      tokens: tokens.map(({ label, uri, targetFile }) => ({
+        ...{ label, uri, target: options.target, path: targetFile },
+        ...{ targetSettings: agent.target, settings: agent.token },
+      })),
+      ...{ enclave: agent.enclave, options: agent.options },
+    })
+    if (running) await server.start()
+    return new Site({ testbed, name, server, tokens, runDir, configFile, agentEnv })
+  }
+
+  /** The agent that was started last. */
+  get agent(): BackgroundProcess {
+    return this.#agent
+  }
+
+  get serverNames(): string[] {
+    return this.tokens.map(({ serverName }) => serverName)
+  }
+
+  /** The only token, or the first. */
+  get token(): SiteToken {
+    const [token] = this.tokens
+    if (token === undefined) throw new RangeError("the site has no tokens")
+    return token
+  }
+
+  /** Seals a certificate with a new key into the place of a token's; returns its fingerprint. */
+  async renew(token: SiteToken = this.token, keyType: KeyType = token.keyType): Promise<string> {
+    const web = await this.testbed.issue(keyType, token.serverName)
+    const name = objectName(this.name, token.label)
+    await this.testbed.store(web, token.keyArn, name)
+    token.keyType = keyType
+    token.web = web
+    return fingerprintOf(web)
+  }
+
+  /**
+   * Waits until what was sealed last is what is presented.
+   *
+   * @throws CodedError `not-presented` after a minute, with the agent's last lines
+   */
+  async presents(token: SiteToken = this.token): Promise<void> {
+    const wanted = fingerprintOf(token.web)
+    for (const deadline = Date.now() + PUBLISH_TIMEOUT_MS; ; ) {
+      if ((await this.fingerprint(token)) === wanted) return
+      if (Date.now() > deadline || !this.agent.running) {
+        const lines = this.agent.lines.slice(-15).join("\n")
+        throw new CodedError("not-presented", `${token.label} is not presented:\n${lines}`)
+      }
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+  }
+
+  /** Of the certificate that is presented; undefined if none is. */
+  fingerprint({ serverName }: SiteToken = this.token): Promise<string | undefined> {
+    return presented(this.server.port, serverName)
+  }
+
+  /** Starts another agent once the last has ended. */
+  restartAgent(): BackgroundProcess {
+    if (this.agent.running) throw new CodedError("agent-running", "the last agent runs still")
+    this.#agent = this.#startAgent()
+    return this.#agent
+  }
+
+  /** SIGKILL; returns when it is gone. */
+  killAgent(): Promise<void> {
+    return this.agent.stop("SIGKILL")
+  }
+
+  /** Pid of the process that stands for the enclave on the host, of the newest of several. */
+  get vmmPid(): number | undefined {
+    return this.#vmms.at(-1)
+  }
+
+  get #vmms(): number[] {
+    // One that is started while another of its name runs gets a number behind it.
+    return liveEnclaves(simPaths(this.testbed.info.dir))
+      .filter(({ enclaveName }) => enclaveName.replace(/_\d+$/, "") === this.name)
+      .map((enclave) => enclave.process.pid)
+  }
+
+  /** Pids of the enclaves' own processes. */
+  get enclavePids(): number[] {
+    return this.#vmms.flatMap(childPids)
+  }
+
+  /** Ends the enclave by SIGKILL, unseen by nitro-cli. */
+  killEnclave(): void {
+    for (const pid of this.#vmms) process.kill(pid, "SIGKILL")
+  }
+
+  /** What `tlskeep status --json` prints. */
+  async status(): Promise<unknown> {
+    const { stdout, stderr } = await this.testbed.tlskeep([
+      ...["status", "--json", "--config", this.configFile],
+    ])
+    if (stdout === "") throw new CodedError("status-failed", stderr)
+    return JSON.parse(stdout)
+  }
+
+  /** Stops agent, server and enclave. */
+  async stop(): Promise<void> {
+    await this.agent.stop()
+    await this.server.stop()
+    this.killEnclave()
+  }
+
+  #startAgent(): BackgroundProcess {
+    return this.testbed.startAgent(this.configFile, this.#agentEnv)
+  }
+}
+
+function objectName(site: string, label: string): string {
+  return `${site}/${label}`
+}
+
+async function makeTokens(
+  testbed: Testbed,
+  dir: string,
+  { name, tokens }: SiteOptions,
+): Promise<SiteToken[]> {
+  const keyArn = await testbed.kmsKey()
+  const limit = pLimit(PARALLEL_SEALS)
+  const make = async ({ label, keyType }: { label: string; keyType: KeyType }) => {
+    const serverName = tokens.length === 1 ? "localhost" : `${label}.test`
+    const web = await testbed.issue(keyType, serverName)
+    const uri = await testbed.store(web, keyArn, objectName(name, label))
+    return { label, keyType, serverName, targetFile: join(dir, `${label}.conf`), keyArn, uri, web }
+  }
+  return Promise.all(tokens.map((token) => limit(() => make(token))))
+}
+
+async function makeServer(
+  siteDir: string,
+  endpointFile: string,
+  tokens: readonly SiteToken[],
+  { service, target, binding = "engine", mpm = "event", running = false }: SiteOptions,
+): Promise<WebServer> {
+  const hosts: VirtualHost[] = tokens.map(({ serverName, targetFile }) => ({
+    ...{ serverName, target, path: targetFile },
+  }))
+  const common = { dir: join(siteDir, service), port: await freePort(), binding, endpointFile }
+  // A virtual host that is changed in place has to name something before.
+  const needed = running || (service === "httpd" && target === "Conf")
+  const placeholder = needed ? { placeholder: await makePlaceholder(siteDir) } : {}
+  return service === "httpd"
+    ? Apache.prepare({ ...common, hosts, mpm, ...placeholder })
+    : NginxServer.prepare({ ...common, hosts, ...placeholder })
+}
+
+/** A certificate that no client of the testbed trusts. */
+async function makePlaceholder(dir: string): Promise<Placeholder> {
+  const web = await (await WebAuthority.create()).issue("P-256", "placeholder.test")
+  const [certificateFile, keyFile] = ["certificate", "key"].map((what) =>
+    join(dir, `placeholder-${what}.pem`),
+  ) as [string, string]
+  await writeFile(certificateFile, web.certificate)
+  await writeFile(keyFile, web.privateKey, { mode: 0o600 })
+  return { certificateFile, keyFile }
+}
