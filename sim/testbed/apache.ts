@@ -29,6 +29,8 @@ export interface ApacheOptions {
   modulePath?: string
   /** Starts Apache as www-data, as a service manager may; else it is root and drops to www-data. */
   unprivileged?: boolean
+  /** Directives for the whole server. */
+  directives?: readonly string[]
   /** Added to the environment that Apache is started with. */
   env?: Readonly<Record<string, string>>
   /** The agent's snippet, included by the one virtual host that there is then, `localhost`. */
@@ -209,7 +211,7 @@ export class Apache implements WebServer {
 }
 
 function httpdConf(options: ApacheOptions, hosts: readonly VirtualHost[]): string {
-  const { dir, port, binding, mpm = "event" } = options
+  const { dir, port, binding, mpm = "event", directives = [] } = options
   const modules = [`mpm_${mpm}`, "authz_core", "dir", "mime", "socache_shmcb", "ssl", "status"]
   const lines = [
     `ServerRoot "${dir}"`,
@@ -226,6 +228,7 @@ function httpdConf(options: ApacheOptions, hosts: readonly VirtualHost[]): strin
     "SSLSessionCache none",
     "SSLSessionTickets off",
     ...(binding === "engine" ? ["SSLCryptoDevice pkcs11"] : []),
+    ...directives,
     `Listen 127.0.0.1:${port}`,
     ...hosts.flatMap((host) =>
       host.target === "Conf"

@@ -1,5 +1,5 @@
 /** A clock that processes go by instead of the system's, and that can be made to jump: libfaketime's. */
-import { writeFile } from "node:fs/promises"
+import { writeFileInOneStep } from "../files.js"
 
 const LIBRARY = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 
@@ -11,9 +11,9 @@ export class Clock {
   }
 
   /** @param file - read by the processes whenever they look at the clock */
-  static async create(file: string): Promise<Clock> {
+  static create(file: string): Clock {
     const clock = new Clock(file)
-    await clock.set(0)
+    clock.set(0)
     return clock
   }
 
@@ -28,8 +28,8 @@ export class Clock {
   }
 
   /** @param offsetSecs - how far the clock is before the system's from now on */
-  async set(offsetSecs: number): Promise<void> {
+  set(offsetSecs: number): void {
     const sign = offsetSecs < 0 ? "-" : "+"
-    await writeFile(this.#file, `${sign}${Math.abs(offsetSecs)}s\n`)
+    writeFileInOneStep(this.#file, `${sign}${Math.abs(offsetSecs)}s\n`)
   }
 }

@@ -125,6 +125,12 @@ export class NginxServer implements WebServer {
     return (await this.#errors()).split("start worker processes").length - 1
   }
 
+  /** Ends one worker gracefully; nginx starts another in its place, by the configuration it has read. */
+  async recycleWorker(): Promise<void> {
+    const [, worker] = await this.pids()
+    if (worker !== undefined) process.kill(worker, "SIGQUIT")
+  }
+
   async breakConfiguration(): Promise<void> {
     await writeFile(join(this.#extraDir, "broken.conf"), "no_such_directive on;\n")
   }

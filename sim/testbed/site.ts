@@ -15,7 +15,7 @@ import { freePort } from "./free-port.js"
 import { NginxServer } from "./nginx-server.js"
 import type { OpensslBinding } from "./openssl-conf.js"
 import { presented } from "./presented.js"
-import type { Testbed } from "./testbed.js"
+import type { CommandResult, Testbed } from "./testbed.js"
 import {
   fingerprintOf,
   type KeyType,
@@ -31,6 +31,8 @@ export interface SiteOptions {
   target: TargetKind
   binding?: OpensslBinding
   mpm?: Mpm
+  /** Apache's, for the whole server. */
+  directives?: readonly string[]
   /** One is served as `localhost`; of several each under its label, below `.test`. */
   tokens: readonly { label: string; keyType: KeyType }[]
   /** The server runs, with placeholders, before the agent is started; else the agent starts it. */
@@ -38,7 +40,7 @@ export interface SiteOptions {
   /** Merged over the agent's configuration. */
   agent?: {
     enclave?: Record<string, unknown>
-    options?: Record<string, unknown>
+    options?: Record<string, unknown> | ((server: WebServer) => Record<string, unknown>)
     token?: Record<string, unknown>
     target?: Record<string, unknown>
   }
@@ -96,7 +98,7 @@ export class Site {
   /** Returns when every token's certificate is presented. */
   static async create(testbed: Testbed, options: SiteOptions): Promise<Site> {
     const site = await Site.begin(testbed, options)
-    await Promise.all(site.tokens.map((token) => site.presents(token)))
+    await site.presentsAll()
     return site
   }
 
@@ -115,7 +117,8 @@ export class Site {
         ...{ label, uri, target: options.target, path: targetFile },
         ...{ targetSettings: agent.target, settings: agent.token },
       })),
-      ...{ enclave: agent.enclave, options: agent.options },
+      enclave: agent.enclave,
+      options: typeof agent.options === "function" ? agent.options(server) : agent.options,
     })
     if (running) await server.start()
     return new Site({ testbed, name, server, tokens, runDir, configFile, agentEnv })
@@ -147,14 +150,22 @@ export class Site {
     return fingerprintOf(web)
   }
 
+  /** Waits until every token is presented: one after the other, so as not to be a load itself. */
+  async presentsAll(timeoutMs?: number): Promise<void> {
+    for (const token of this.tokens) await this.presents(token, timeoutMs)
+  }
+
   /**
    * Waits until what was sealed last is what is presented.
    *
-   * @throws CodedError `not-presented` after a minute, with the agent's last lines
+   * @throws CodedError `not-presented` after `timeoutMs`, with the agent's last lines
    */
-  async presents(token: SiteToken = this.token): Promise<void> {
+  async presents(
+    token: SiteToken = this.token,
+    timeoutMs: number = PUBLISH_TIMEOUT_MS,
+  ): Promise<void> {
     const wanted = fingerprintOf(token.web)
-    for (const deadline = Date.now() + PUBLISH_TIMEOUT_MS; ; ) {
+    for (const deadline = Date.now() + timeoutMs; ; ) {
       if ((await this.fingerprint(token)) === wanted) return
       if (Date.now() > deadline || !this.agent.running) {
         const lines = this.agent.lines.slice(-15).join("\n")
@@ -181,33 +192,40 @@ export class Site {
     return this.agent.stop("SIGKILL")
   }
 
-  /** Pid of the process that stands for the enclave on the host, of the newest of several. */
-  get vmmPid(): number | undefined {
-    return this.#vmms.at(-1)
-  }
-
-  get #vmms(): number[] {
+  /** Pids of the processes that stand for the site's enclaves on the host; one, but while it is replaced. */
+  get vmmPids(): number[] {
     // One that is started while another of its name runs gets a number behind it.
     return liveEnclaves(simPaths(this.testbed.info.dir))
       .filter(({ enclaveName }) => enclaveName.replace(/_\d+$/, "") === this.name)
       .map((enclave) => enclave.process.pid)
   }
 
+  get vmmPid(): number | undefined {
+    return this.vmmPids[0]
+  }
+
   /** Pids of the enclaves' own processes. */
   get enclavePids(): number[] {
-    return this.#vmms.flatMap(childPids)
+    return this.vmmPids.flatMap(childPids)
   }
 
   /** Ends the enclave by SIGKILL, unseen by nitro-cli. */
   killEnclave(): void {
-    for (const pid of this.#vmms) process.kill(pid, "SIGKILL")
+    for (const pid of this.vmmPids) process.kill(pid, "SIGKILL")
   }
 
-  /** What `tlskeep status --json` prints. */
+  /** Runs a command of the CLI for this site's configuration. */
+  tlskeep(...args: string[]): Promise<CommandResult> {
+    return this.testbed.tlskeep([...args, "--config", this.configFile])
+  }
+
+  /**
+   * What `tlskeep status --json` prints.
+   *
+   * @throws CodedError `status-failed`
+   */
   async status(): Promise<unknown> {
-    const { stdout, stderr } = await this.testbed.tlskeep([
-      ...["status", "--json", "--config", this.configFile],
-    ])
+    const { stdout, stderr } = await this.tlskeep("status", "--json")
     if (stdout === "") throw new CodedError("status-failed", stderr)
     return JSON.parse(stdout)
   }
@@ -248,8 +266,9 @@ async function makeServer(
   siteDir: string,
   endpointFile: string,
   tokens: readonly SiteToken[],
-  { service, target, binding = "engine", mpm = "event", running = false }: SiteOptions,
+  options: SiteOptions,
 ): Promise<WebServer> {
+  const { service, target, binding = "engine", mpm = "event", running = false } = options
   const hosts: VirtualHost[] = tokens.map(({ serverName, targetFile }) => ({
     ...{ serverName, target, path: targetFile },
   }))
@@ -258,7 +277,10 @@ async function makeServer(
   const needed = running || (service === "httpd" && target === "Conf")
   const placeholder = needed ? { placeholder: await makePlaceholder(siteDir) } : {}
   return service === "httpd"
-    ? Apache.prepare({ ...common, hosts, mpm, ...placeholder })
+    ? Apache.prepare({
+        ...{ ...common, ...placeholder, hosts, mpm },
+        directives: options.directives ?? [],
+      })
     : NginxServer.prepare({ ...common, hosts, ...placeholder })
 }
 

@@ -334,7 +334,7 @@ export class Testbed {
    * @throws CodedError `secret-in-log` if anything was logged that must not be; all is stopped then, and
    *   the files are left
    */
-  down({ keepFiles = false } = {}): Promise<void> {
+  down({ keepFiles = process.env.TLSKEEP_KEEP_FILES === "1" } = {}): Promise<void> {
     this.#down ??= this.#stopAll(keepFiles)
     return this.#down
   }

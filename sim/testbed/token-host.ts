@@ -142,7 +142,7 @@ export class TokenHost {
   async down(): Promise<void> {
     await this.#agent.stop()
     await this.#terminateEnclave()
-    await this.testbed.down({ keepFiles: process.env.TLSKEEP_KEEP_FILES === "1" })
+    await this.testbed.down()
   }
 
   async #terminateEnclave(): Promise<void> {
