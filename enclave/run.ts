@@ -7,13 +7,14 @@ import type { Logger } from "pino"
 import type { Address } from "../shared/address.js"
 import type { TransportOptions } from "../shared/transport/transport.js"
 import { VERSION } from "../shared/version.js"
-import { describer } from "./description.js"
+import { describer, measure } from "./description.js"
 import { recipientDecrypt } from "./kms/recipient-decrypt.js"
 import { RelayAgent } from "./kms/relay-agent.js"
 import { Nsm, type NsmDevice } from "./nsm/index.js"
 import { Ownership } from "./ownership.js"
 import type { UsagePolicy } from "./policy/usage-policy.js"
 import { ControlConnection } from "./server/control-connection.js"
+import { LatencyMeter } from "./server/latency.js"
 import { serve } from "./server/serve.js"
 import { SigningConnection } from "./server/signing-connection.js"
 import { Provisioner } from "./token/provisioner.js"
@@ -54,22 +55,30 @@ export async function runEnclave(edges: Edges): Promise<RunningEnclave> {
   const ownership = new Ownership()
   const agent = new RelayAgent({ connectRelay: edges.connectKmsRelay, roots: edges.kmsRoots })
   const provisioner = new Provisioner(store, recipientDecrypt(nsm, agent))
-  const describe = await describer({ nsm, store, policy, ownership, version: VERSION })
+  const latency = new LatencyMeter()
+  const measurement = await measure(nsm)
 
   const signing = await serve({
     address: edges.signing,
     transport,
     maxConnections: MAX_SIGNING_CONNECTIONS,
     log,
-    open: (stream, onClosed) => new SigningConnection(stream, { store, policy, log }, onClosed),
+    open: (stream, onClosed) =>
+      new SigningConnection(stream, { store, policy, latency, log }, onClosed),
   })
+  const about = { measurement, store, policy, ownership, signing, latency, version: VERSION }
+  const describe = describer(about)
   const control = await serve({
     address: edges.control,
     transport,
     maxConnections: MAX_CONTROL_CONNECTIONS,
     log,
     open: (stream, onClosed) =>
-      new ControlConnection(stream, { ownership, provisioner, store, describe, log }, onClosed),
+      new ControlConnection(
+        stream,
+        { ownership, provisioner, store, signing, describe, log },
+        onClosed,
+      ),
   }).catch(async (error: unknown) => {
     // Half an enclave must not stay up: nobody could provision it.
     await signing.close()

@@ -15,6 +15,7 @@ import {
   provisionSchema,
   refreshSchema,
   removeSchema,
+  retireSchema,
 } from "../../shared/protocol/control.js"
 import type { ControlCode } from "../../shared/protocol/control-codes.js"
 import { HELLO_TIMEOUT_MS, PROTOCOL_VERSION } from "../../shared/protocol/limits.js"
@@ -23,11 +24,13 @@ import type { Ownership } from "../ownership.js"
 import type { Provisioner } from "../token/provisioner.js"
 import { describeToken, type Token } from "../token/token.js"
 import type { TokenStore } from "../token/token-store.js"
+import type { Service } from "./serve.js"
 
 export interface ControlDeps {
   ownership: Ownership
   provisioner: Provisioner
   store: TokenStore
+  signing: Pick<Service, "drain">
   describe: Describe
   log: Logger
 }
@@ -88,7 +91,7 @@ export class ControlConnection {
   }
 
   async #dispatch({ op, fields }: ControlRequest): Promise<unknown> {
-    const { provisioner, store, describe } = this.#deps
+    const { provisioner, store, signing, describe, log } = this.#deps
     if (op === "hello") return this.#hello(fields)
     if (!this.#owner) throw helloRequired()
     switch (op) {
@@ -112,6 +115,17 @@ export class ControlConnection {
         this.#log(token, "token removed")
         return null
       }
+      case "retire": {
+        const { label, fingerprint } = parse(retireSchema, fields)
+        const token = store.get(label)
+        if (token === undefined) throw new ControlError("unknown-token", "no such token")
+        if (store.retire(token, fingerprint)) this.#log(token, "former key destroyed")
+        return null
+      }
+      case "drain":
+        signing.drain()
+        log.info("signing service draining")
+        return null
     }
   }
 

@@ -92,6 +92,20 @@ export class TokenStore {
     this.#changed()
   }
 
+  /**
+   * Destroys a retiring key before its time. A key that is not there is gone already; the current one
+   * stays.
+   *
+   * @returns whether there was such a key
+   */
+  retire(token: Token, fingerprint: Uint8Array): boolean {
+    const retired = token.retiring.find(({ held }) => held.fingerprint.equals(fingerprint))
+    if (retired === undefined) return false
+    token.retiring = token.retiring.filter((retiring) => retiring !== retired)
+    this.#drop(token, retired.held)
+    return true
+  }
+
   /** Ends expired tokens and retired keys; returns the labels of the tokens that ended. */
   sweep(): string[] {
     const now = this.#now()
@@ -122,6 +136,7 @@ export class TokenStore {
       signatures: new Map(),
       decryptions: new Map(),
       refusals: 0,
+      failures: 0,
     }
     this.#tokens.set(token.label, token)
     this.#index(token, held)

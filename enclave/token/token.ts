@@ -47,6 +47,7 @@ export interface Token {
   signatures: Map<string, number>
   decryptions: Map<string, number>
   refusals: number
+  failures: number
 }
 
 /** The token as the control service describes it: nothing secret. */
@@ -64,5 +65,6 @@ export function describeToken(token: Token): TokenDescription {
     signatures: Object.fromEntries(token.signatures),
     decryptions: Object.fromEntries(token.decryptions),
     refusals: token.refusals,
+    failures: token.failures,
   }
 }

@@ -35,6 +35,8 @@ const ANSWER_TIMEOUT_MS: Readonly<Record<ControlOp, number>> = {
   provision: 45_000,
   refresh: 45_000,
   remove: 5_000,
+  retire: 5_000,
+  drain: 5_000,
 }
 
 /** Far more tokens than an enclave takes: a description that goes on beyond is broken. */
@@ -112,6 +114,20 @@ export class ControlClient {
 
   async remove(label: string): Promise<void> {
     await this.#request("remove", { label })
+  }
+
+  /**
+   * Destroys a key that a renewal replaced, where it still is there.
+   *
+   * @param fingerprint - SHA-256 of its SubjectPublicKeyInfo, hex
+   */
+  async retire(label: string, fingerprint: string): Promise<void> {
+    await this.#request("retire", { label, fingerprint: Buffer.from(fingerprint, "hex") })
+  }
+
+  /** Has the enclave send its signing connections elsewhere; there is no way back. */
+  async drain(): Promise<void> {
+    await this.#request("drain", {})
   }
 
   close(): void {

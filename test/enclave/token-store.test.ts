@@ -116,6 +116,22 @@ describe("a renewal", () => {
     expect(second.token.retiring).toEqual([])
   })
 
+  it("ends the old key at once where its owner says so, and no other", () => {
+    const first = put("www", k1)
+    const second = put("www", k2)
+    const third = put("www", k3)
+    expect(store.retire(third.token, k1.fingerprint)).toBe(true)
+    expect(store.retire(third.token, k1.fingerprint)).toBe(false)
+    expect(store.retire(third.token, k3.fingerprint)).toBe(false)
+    expect([first, second, third].map(({ key }) => state(key))).toEqual([
+      "destroyed",
+      "signs",
+      "signs",
+    ])
+    expect([k1, k2, k3].map(held)).toEqual([[], ["www"], ["www"]])
+    expect(describeToken(third.token).retiringKeys).toBe(1)
+  })
+
   it("with the same key keeps one of it and destroys the other", () => {
     const first = put("www", k1)
     now += 5_000

@@ -42,6 +42,9 @@ export function enclaveDescription(change: Partial<EnclaveDescription> = {}): En
     bootedAt: Date.now() - 1_000,
     now: Date.now(),
     generation: 1,
+    connections: { open: 0, accepted: 0 },
+    latency: { bounds: [], counts: [], count: 0, sum: 0 },
+    draining: false,
     tokens: [],
     ...change,
   }
@@ -59,6 +62,7 @@ export function tokenDescription(change: Partial<TokenDescription> = {}): TokenD
     retiringKeys: 0,
     signatures: {},
     refusals: 0,
+    failures: 0,
     ...change,
   }
 }

@@ -225,6 +225,9 @@ describe("an answer", () => {
       bootedAt: 1_790_000_000_000,
       now: 1_790_000_000_001,
       generation: 1_790_000_000_002,
+      connections: { open: 2, accepted: 5_000_000_000 },
+      latency: { bounds: [50, 1_000], counts: [3, 4], count: 5, sum: 5_000_000_000 },
+      draining: false,
       tokens: [
         {
           label: "www",
@@ -237,6 +240,7 @@ describe("an answer", () => {
           retiringKeys: 0,
           signatures: { ECDSA: 5_000_000_000 },
           refusals: 0,
+          failures: 0,
         },
       ],
     }

@@ -19,6 +19,7 @@ import {
   provisionSchema,
   refreshSchema,
   removeSchema,
+  retireSchema,
 } from "../../shared/protocol/control.js"
 import {
   decodeOaepParameter,
@@ -68,6 +69,8 @@ const CONTROL_SCHEMAS = {
   provision: provisionSchema,
   refresh: refreshSchema,
   remove: removeSchema,
+  retire: retireSchema,
+  drain: describeSchema,
 }
 
 function oneOf(codes: readonly string[], work: () => unknown): void {

@@ -5,8 +5,6 @@
 namespace tlskeep {
 namespace {
 
-// X.509 certificates of other parties are found by their keys, as the leaf is by kKeyId.
-constexpr std::size_t kChainIdBytes = 20;
 constexpr std::size_t kCheckValueBytes = 3;
 // CKA_CERTIFICATE_CATEGORY, PKCS #11 v2.40 base §4.6.2
 constexpr CK_ULONG kCategoryTokenUser = 1;
@@ -56,7 +54,7 @@ Object CommonKey(CK_OBJECT_CLASS object_class, const std::string& label, const P
   Object object = Common(object_class, label, key.fingerprint, private_object);
   AttributeSet& attributes = object.attributes;
   attributes.SetNumber(CKA_KEY_TYPE, key.type);
-  attributes.SetBytes(CKA_ID, kKeyId);
+  attributes.SetBytes(CKA_ID, key.fingerprint);
   attributes.SetBool(CKA_DERIVE, false);
   // The key came to the token from outside.
   attributes.SetBool(CKA_LOCAL, false);
@@ -149,11 +147,8 @@ Object MakeCertificate(const Libcrypto& libcrypto, const std::string& label, con
   attributes.SetBytes(CKA_PUBLIC_KEY_INFO, certificate.public_key_info);
   const Bytes check = Digest(libcrypto, HashAlgorithm::kSha1, certificate.der);
   attributes.SetBytes(CKA_CHECK_VALUE, ByteView(check).first(kCheckValueBytes));
-  if (leaf) {
-    attributes.SetBytes(CKA_ID, kKeyId);
-  } else {
-    const Bytes id = Digest(libcrypto, HashAlgorithm::kSha256, certificate.public_key_info);
-    attributes.SetBytes(CKA_ID, ByteView(id).first(kChainIdBytes));
+  attributes.SetBytes(CKA_ID, Digest(libcrypto, HashAlgorithm::kSha256, certificate.public_key_info));
+  if (!leaf) {
     // A search for the token's label finds the leaf alone.
     attributes.SetText(CKA_LABEL, label + " chain " + std::to_string(position));
   }

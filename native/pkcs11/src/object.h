@@ -23,9 +23,6 @@ struct Object {
   std::vector<HashAlgorithm> hashes;  // of a private key: what the enclave's policy admits
 };
 
-// CKA_ID of the key pair and of the leaf certificate. It outlives renewals, as configured URIs have to.
-inline constexpr std::uint8_t kKeyId[] = {0x01};
-
 // `offers`: all mechanisms for the key. Each half takes its own uses of them.
 Object MakePrivateKey(const std::string& label, const PublicKey& key, const Certificate* leaf,
                       std::span<const Offer> offers, std::vector<HashAlgorithm> hashes);

@@ -80,4 +80,8 @@ inline CK_ATTRIBUTE ClassIs(const CK_OBJECT_CLASS& object_class) {
   return {CKA_CLASS, const_cast<CK_OBJECT_CLASS*>(&object_class), sizeof object_class};
 }
 
+inline CK_ATTRIBUTE LabelIs(std::string_view label) {
+  return {CKA_LABEL, const_cast<char*>(label.data()), label.size()};
+}
+
 }  // namespace tlskeep::test
