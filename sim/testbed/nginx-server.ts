@@ -23,6 +23,8 @@ export interface NginxServerOptions {
   dir: string
   port: number
   binding: OpensslBinding
+  /** PKCS #11 module that OpenSSL is to load; the checkout's unless given. */
+  modulePath?: string
   hosts: readonly VirtualHost[]
   /** Written into the hosts' files, so that nginx can be started before the agent. */
   placeholder?: Placeholder
@@ -44,9 +46,9 @@ export class NginxServer implements WebServer {
   /** Writes the configuration; starts nothing. */
   static async prepare(options: NginxServerOptions): Promise<NginxServer> {
     const nginx = new NginxServer(options)
-    const { dir, port, binding, hosts, placeholder } = options
+    const { dir, port, binding, hosts, placeholder, modulePath = CHECKOUT.module } = options
     await mkdir(nginx.#extraDir, { recursive: true })
-    await writeFile(join(dir, "openssl.cnf"), opensslConf(binding, CHECKOUT.module))
+    await writeFile(join(dir, "openssl.cnf"), opensslConf(binding, modulePath))
     const servers = hosts.flatMap(({ serverName, path }) =>
       serverBlock({ port, serverName }, [`include "${path}";`]),
     )

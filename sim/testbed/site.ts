@@ -2,7 +2,7 @@
  * A web server with any number of tokens, its agent and their enclave, and what may happen to them:
  * renewals, and the end of a process.
  */
-import { mkdir, writeFile } from "node:fs/promises"
+import { copyFile, mkdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import pLimit from "p-limit"
 import { CodedError } from "../../shared/errors.js"
@@ -10,6 +10,7 @@ import { liveEnclaves } from "../nitro/state.js"
 import { simPaths } from "../paths.js"
 import { Apache, type Mpm } from "./apache.js"
 import type { BackgroundProcess } from "./background-process.js"
+import { CHECKOUT } from "./checkout.js"
 import { childPids } from "./child-pids.js"
 import { freePort } from "./free-port.js"
 import { NginxServer } from "./nginx-server.js"
@@ -109,7 +110,11 @@ export class Site {
     const runDir = join(dir, "run")
     await mkdir(dir)
     const tokens = await makeTokens(testbed, dir, options)
-    const server = await makeServer(dir, join(runDir, "endpoint"), tokens, options)
+    // Whoever maps it is a process of this site: the agent tells its server's workers by that.
+    const modulePath = join(dir, "libtlskeep-pkcs11.so")
+    await copyFile(CHECKOUT.module, modulePath)
+    const endpointFile = join(runDir, "endpoint")
+    const server = await makeServer({ dir, modulePath, endpointFile, tokens }, options)
     testbed.stopWithAll(server)
     const configFile = await testbed.writeAgentConfig(name, {
       ...{ enclaveName: name, runDir, service, commands: server.commands },
@@ -118,7 +123,10 @@ export class Site {
         ...{ targetSettings: agent.target, settings: agent.token },
       })),
       enclave: agent.enclave,
-      options: typeof agent.options === "function" ? agent.options(server) : agent.options,
+      options: {
+        module_path: modulePath,
+        ...(typeof agent.options === "function" ? agent.options(server) : agent.options),
+      },
     })
     if (running) await server.start()
     return new Site({ testbed, name, server, tokens, runDir, configFile, agentEnv })
@@ -263,19 +271,24 @@ async function makeTokens(
 }
 
 async function makeServer(
-  siteDir: string,
-  endpointFile: string,
-  tokens: readonly SiteToken[],
+  place: {
+    dir: string
+    modulePath: string
+    endpointFile: string
+    tokens: readonly SiteToken[]
+  },
   options: SiteOptions,
 ): Promise<WebServer> {
+  const { dir, modulePath, endpointFile, tokens } = place
   const { service, target, binding = "engine", mpm = "event", running = false } = options
   const hosts: VirtualHost[] = tokens.map(({ serverName, targetFile }) => ({
     ...{ serverName, target, path: targetFile },
   }))
-  const common = { dir: join(siteDir, service), port: await freePort(), binding, endpointFile }
+  const port = await freePort()
+  const common = { dir: join(dir, service), port, binding, modulePath, endpointFile }
   // A virtual host that is changed in place has to name something before.
   const needed = running || (service === "httpd" && target === "Conf")
-  const placeholder = needed ? { placeholder: await makePlaceholder(siteDir) } : {}
+  const placeholder = needed ? { placeholder: await makePlaceholder(dir) } : {}
   return service === "httpd"
     ? Apache.prepare({
         ...{ ...common, ...placeholder, hosts, mpm },
