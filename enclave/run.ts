@@ -87,7 +87,7 @@ export async function runEnclave(edges: Edges): Promise<RunningEnclave> {
   const sweeper = setInterval(() => {
     for (const tokenLabel of store.sweep()) log.warn({ tokenLabel }, "token expired")
   }, SWEEP_INTERVAL_MS)
-  const { moduleId, debug } = describe()
+  const { moduleId, debug } = measurement
   log.info({ version: VERSION, moduleId, debug, policy: policy.name }, "enclave serves")
   return {
     stop: async () => {

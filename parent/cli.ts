@@ -5,12 +5,16 @@ import { isAddonError } from "../native/addon/addon-error.js"
 import { CodedError } from "../shared/errors.js"
 import { VERSION } from "../shared/version.js"
 import type { AgentOptions } from "./commands/agent.js"
+import type { ConfigCheckOptions } from "./commands/config.js"
 import type { SealOptions } from "./commands/seal.js"
 import type { StatusOptions } from "./commands/status.js"
+import { CONFIG_FILES, defaultConfigFile } from "./config/default-file.js"
 import { AgentError } from "./errors.js"
 
 // Not for an operator to act on: hosts run what their distribution ships.
 process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= "true"
+
+const CONFIG_HELP = `configuration file (default: ${CONFIG_FILES.join(", else ")})`
 
 // Each command is loaded when it is asked for: sealing needs nothing native, and help no AWS SDK.
 const program = new Command("tlskeep")
@@ -21,11 +25,11 @@ const program = new Command("tlskeep")
 program
   .command("agent")
   .description("run the enclave, provision its tokens and keep the web server up to date")
-  .option("--config <file>", "configuration file", "/etc/tlskeep/tlskeep.yaml")
+  .option("--config <file>", CONFIG_HELP)
   .option("--once", "bring every token in order once, then exit", false)
-  .action(async (options: AgentOptions) => {
+  .action(async (options: ConfigOption<AgentOptions>) => {
     const { agentCommand } = await import("./commands/agent.js")
-    process.exitCode = await agentCommand(options)
+    process.exitCode = await agentCommand(await withConfig(options))
   })
 
 program
@@ -44,11 +48,23 @@ program
 program
   .command("status")
   .description("show the running enclave and its tokens")
-  .option("--config <file>", "configuration file", "/etc/tlskeep/tlskeep.yaml")
+  .option("--config <file>", CONFIG_HELP)
   .option("--json", "print JSON", false)
-  .action(async (options: StatusOptions) => {
+  .action(async (options: ConfigOption<StatusOptions>) => {
     const { statusCommand } = await import("./commands/status.js")
-    process.stdout.write(`${await statusCommand(options)}\n`)
+    process.stdout.write(`${await statusCommand(await withConfig(options))}\n`)
+  })
+
+program
+  .command("config")
+  .description("look at the configuration")
+  .command("check")
+  .description("say what a configuration file comes to, or what is wrong with it")
+  .argument("[file]", CONFIG_HELP)
+  .option("--json", "print JSON, with PINs hidden", false)
+  .action(async (file: string | undefined, options: ConfigCheckOptions) => {
+    const { configCheckCommand } = await import("./commands/config.js")
+    process.stdout.write(`${await configCheckCommand(file, options)}\n`)
   })
 
 try {
@@ -56,6 +72,17 @@ try {
 } catch (error) {
   process.stderr.write(`${report(error)}\n`)
   process.exitCode = 1
+}
+
+/** The options of a command as commander has them: the configuration file may be left out. */
+type ConfigOption<Options extends { config: string }> = Omit<Options, "config"> & {
+  config?: string
+}
+
+async function withConfig<Options extends { config?: string }>(
+  options: Options,
+): Promise<Options & { config: string }> {
+  return { ...options, config: options.config ?? (await defaultConfigFile()) }
 }
 
 function report(error: unknown): string {

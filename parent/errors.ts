@@ -42,6 +42,26 @@ export type AgentErrorCode =
   | "kms-encrypt-failed"
   | "seal-output-failed"
   | "run-dir-unusable"
+  // sources and the instance they are read from
+  | "imds-unreachable"
+  | "role-unknown"
+  | "fetch-aborted"
+  | "s3-clock-skew"
+  | "s3-wrong-region"
+  | "acm-not-associated"
+  | "acm-wrong-region"
+  | "key-file-unreadable"
+  | "key-file-entry-missing"
+  | "key-file-entry-ambiguous"
+  // publication of a certificate to the web server
+  | "target-not-readable"
+  | "target-lines-missing"
+  | "pkcs11-library-missing"
+  | "server-without-pkcs11"
+  | "pin-too-long"
+  | "config-test-failed"
+  | "start-failed"
+  | "certificate-not-presented"
 
 export class AgentError extends CodedError<AgentErrorCode> {
   /** What the reader can do, one sentence; empty where nothing but waiting helps. */

@@ -60,15 +60,16 @@ export async function startSimulator(
     await children.stop()
   }
   try {
-    const [kms, s3, imds] = await Promise.all([
+    const [kms, s3, iam, imds] = await Promise.all([
       children.startHttp("kms"),
       children.startHttp("s3"),
+      children.startHttp("iam"),
       children.startHttp("imds"),
     ])
     const describe = () =>
       describeSimulator(
         paths,
-        { kms, s3, imds },
+        { kms, s3, iam, imds },
         { up: process.pid, ...children.pids },
         isRecording(paths),
       )
@@ -163,7 +164,7 @@ class ServiceProcesses {
   }
 
   /** @returns the port it listens at. */
-  async startHttp(name: "kms" | "s3" | "imds"): Promise<number> {
+  async startHttp(name: "kms" | "s3" | "iam" | "imds"): Promise<number> {
     const port = await this.start(name, [])
     if (port === null) throw startFailure(name, "it listens at no port")
     return port

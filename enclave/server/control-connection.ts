@@ -5,6 +5,7 @@ import type { z } from "zod"
 import { isCodedError } from "../../shared/errors.js"
 import { FramedStream } from "../../shared/framed-stream.js"
 import {
+  activateSchema,
   ControlError,
   type ControlRequest,
   decodeControlRequest,
@@ -109,16 +110,21 @@ export class ControlConnection {
         return describeToken(token)
       }
       case "remove": {
-        const token = store.get(parse(removeSchema, fields).label)
-        if (token === undefined) throw new ControlError("unknown-token", "no such token")
+        const token = this.#token(parse(removeSchema, fields).label)
         store.remove(token)
         this.#log(token, "token removed")
         return null
       }
+      case "activate": {
+        const { label, fingerprint } = parse(activateSchema, fields)
+        const token = this.#token(label)
+        store.activate(token, fingerprint)
+        this.#log(token, "staged key is the current one")
+        return describeToken(token)
+      }
       case "retire": {
         const { label, fingerprint } = parse(retireSchema, fields)
-        const token = store.get(label)
-        if (token === undefined) throw new ControlError("unknown-token", "no such token")
+        const token = this.#token(label)
         if (store.retire(token, fingerprint)) this.#log(token, "former key destroyed")
         return null
       }
@@ -127,6 +133,12 @@ export class ControlConnection {
         log.info("signing service draining")
         return null
     }
+  }
+
+  #token(label: string): Token {
+    const token = this.#deps.store.get(label)
+    if (token === undefined) throw new ControlError("unknown-token", "no such token")
+    return token
   }
 
   #hello(fields: unknown): { version: number } {
@@ -138,8 +150,9 @@ export class ControlConnection {
   }
 
   #log(token: Token, event: string): void {
-    const fingerprint = token.current.fingerprint.toString("hex")
-    this.#deps.log.info({ tokenLabel: token.label, fingerprint, keyId: token.keyId }, event)
+    const { fingerprint, keyId } = token.current
+    const of = { tokenLabel: token.label, fingerprint: fingerprint.toString("hex"), keyId }
+    this.#deps.log.info(of, event)
   }
 
   /** Every outcome, a bug of ours included, is a well-formed answer. */

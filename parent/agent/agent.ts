@@ -5,9 +5,9 @@ import pLimit from "p-limit"
 import type { Logger } from "pino"
 import { vsockTransport } from "../../native/addon/vsock-transport.js"
 import { awsClients } from "../aws.js"
-import type { Config, TokenConfig } from "../config/schema.js"
+import type { Config, TokenConfig } from "../config/config.js"
 import { EnclaveHost, type OwnedEnclave } from "../enclave-host/enclave-host.js"
-import { errorFields } from "../errors.js"
+import { AgentError, errorFields } from "../errors.js"
 import { RunDir } from "../run-dir.js"
 import { selfTest } from "../self-test/self-test.js"
 import { S3Source } from "../source/s3-source.js"
@@ -22,6 +22,7 @@ const MAX_RETRY_MS = 30_000
 const STABLE_MS = 60_000
 /** Tokens brought in at the same time: the enclave makes an RSA key for each. */
 const PARALLEL_TOKENS = 8
+const RELOAD_COMMAND = ["apachectl", "-k", "graceful"]
 
 export class Agent {
   readonly #host: EnclaveHost
@@ -131,7 +132,7 @@ function makeKeepers(config: Config, runDir: RunDir, log: Logger): TokenKeeper[]
     const tokenLog = log.child({ tokenLabel: token.label })
     return new TokenKeeper({
       config: token,
-      source: new S3Source(aws.s3, token.source.S3.uri),
+      source: new S3Source(aws.s3, s3UriOf(token)),
       region: aws.region,
       syncIntervalMs: config.options.sync_interval_secs * 1_000,
       credentials: aws.credentials,
@@ -145,13 +146,13 @@ function makeKeepers(config: Config, runDir: RunDir, log: Logger): TokenKeeper[]
           certificate: String(object.certificates[0]),
         }),
       publish: async (object) => {
-        const { path, user, group } = token.target.Snippet
+        const { path, user, group } = token.target
         const certificateFile = runDir.certificateFile(config.options.service, token.label)
         const pinFile = runDir.pinFile(token.label)
         const target = { label: token.label, path, user, group, certificateFile, pinFile }
         await writeHttpdSnippet(target, object)
         tokenLog.info({ path, certificateFile }, "certificate and snippet written")
-        await reloads(() => reloadServer(config.options.reload_command))
+        await reloads(() => reloadServer(config.options.reload_command ?? RELOAD_COMMAND))
         const [leaf] = object.certificates
         tokenLog.info({ subject: leaf?.subject, expiresAt: leaf?.validTo }, "web server reloaded")
       },
@@ -160,8 +161,15 @@ function makeKeepers(config: Config, runDir: RunDir, log: Logger): TokenKeeper[]
   })
 }
 
+function s3UriOf({ label, source, target }: TokenConfig): string {
+  if (source.kind === "S3" && target.kind === "Snippet") return source.uri
+  throw new AgentError("config-invalid", `token ${JSON.stringify(label)} is not served yet`, {
+    advice: "Give it a source S3 and a target Snippet.",
+  })
+}
+
 async function pinFor(token: TokenConfig, runDir: RunDir): Promise<string> {
-  const { user, group } = token.target.Snippet
+  const { user, group } = token.target
   const { gid } = await ownerOf(user, group)
   return runDir.pin(token.label, token.pin, gid)
 }

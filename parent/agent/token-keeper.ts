@@ -7,11 +7,11 @@ import type { Logger } from "pino"
 import type { ControlCredentials, TokenDescription } from "../../shared/protocol/control.js"
 import { DENIAL_CONTROL_CODES } from "../../shared/protocol/control-codes.js"
 import { fingerprintOf } from "../../shared/public-key.js"
-import type { TokenConfig } from "../config/schema.js"
+import type { TokenConfig } from "../config/config.js"
 import type { OwnedEnclave } from "../enclave-host/enclave-host.js"
 import { AgentError, errorFields } from "../errors.js"
 import type { KeyObject } from "../source/key-object.js"
-import type { Source } from "../source/s3-source.js"
+import type { Source } from "../source/source.js"
 
 /** What a keeper needs of the rest of the agent. */
 export interface KeeperDeps {
@@ -150,10 +150,11 @@ export class TokenKeeper {
         pin,
         certificates: object.certificates.map(({ raw }) => raw),
         encryptedPrivateKey: object.encryptedPrivateKey,
-        keyId: config.source.S3.kms_key_id ?? object.keyId,
+        keyId: config.source.kms_key_id ?? object.keyId,
         region,
         credentials: await credentials(),
         encryptionContext: object.encryptionContext,
+        stage: false,
       })
     } catch (error) {
       throw withMeasurement(error, enclave)

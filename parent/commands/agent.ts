@@ -16,6 +16,7 @@ export async function agentCommand(options: AgentOptions): Promise<number> {
     level: config.log.level,
     timestamp: config.log.enable_timestamp ? pino.stdTimeFunctions.isoTime : false,
   })
+  for (const { where, text } of config.notices) log.warn({ where }, text)
   const agent = await Agent.create(config, log)
   if (options.once) return (await agent.once()) === 0 ? 0 : 1
   const stop = new AbortController()

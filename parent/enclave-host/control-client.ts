@@ -35,6 +35,7 @@ const ANSWER_TIMEOUT_MS: Readonly<Record<ControlOp, number>> = {
   provision: 45_000,
   refresh: 45_000,
   remove: 5_000,
+  activate: 5_000,
   retire: 5_000,
   drain: 5_000,
 }
@@ -117,7 +118,17 @@ export class ControlClient {
   }
 
   /**
-   * Destroys a key that a renewal replaced, where it still is there.
+   * Makes the staged key the current one.
+   *
+   * @param fingerprint - SHA-256 of its SubjectPublicKeyInfo, hex
+   */
+  activate(label: string, fingerprint: string): Promise<TokenDescription> {
+    const fields = { label, fingerprint: Buffer.from(fingerprint, "hex") }
+    return this.#checked(tokenDescriptionSchema, "activate", fields)
+  }
+
+  /**
+   * Destroys a key that a renewal replaced or has staged, where it still is there.
    *
    * @param fingerprint - SHA-256 of its SubjectPublicKeyInfo, hex
    */

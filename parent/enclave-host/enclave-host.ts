@@ -7,7 +7,7 @@ import { isCodedError } from "../../shared/errors.js"
 import type { EnclaveDescription } from "../../shared/protocol/control.js"
 import { CONTROL_PORT, SIGNING_PORT } from "../../shared/protocol/limits.js"
 import type { TransportOptions } from "../../shared/transport/transport.js"
-import type { Config } from "../config/schema.js"
+import type { EnclaveConfig } from "../config/config.js"
 import { AgentError } from "../errors.js"
 import type { RunDir } from "../run-dir.js"
 import { ControlClient } from "./control-client.js"
@@ -24,7 +24,7 @@ export interface OwnedEnclave {
 }
 
 export interface EnclaveHostDeps {
-  config: Config["enclave"]
+  config: EnclaveConfig
   runDir: RunDir
   transport: TransportOptions
   log: Logger

@@ -27,7 +27,7 @@ export async function writeHttpdSnippet(target: SnippetTarget, object: KeyObject
 }
 
 function snippet({ label, certificateFile, pinFile }: SnippetTarget): string {
-  const uri = privateKeyUri({ token: label, pinFile })
+  const uri = privateKeyUri({ token: label, pin: { file: pinFile } })
   return [
     "# Written by tlskeep; changes are lost at the next renewal.",
     `SSLCertificateFile "${certificateFile}"`,

@@ -64,6 +64,8 @@ export const provisionSchema = z.strictObject({
   region: z.string().regex(AWS_REGION),
   credentials: credentialsSchema,
   encryptionContext: z.record(z.string().max(256), z.string().max(1_024)).nullable(),
+  /** Leave the token's current key in place until `activate`. */
+  stage: z.boolean().default(false),
 })
 export type ProvisionRequest = z.infer<typeof provisionSchema>
 
@@ -71,7 +73,9 @@ export const refreshSchema = z.strictObject({ label: labelSchema, credentials: c
 /** `offset` is the number of tokens to leave out: a description takes as many as fit a frame. */
 export const describeSchema = z.strictObject({ offset: z.int().min(0).optional() })
 export const removeSchema = z.strictObject({ label: labelSchema })
-/** Destroys a retiring key before its hour is over: no server process uses it any more. */
+/** Makes the staged key the current one. */
+export const activateSchema = z.strictObject({ label: labelSchema, fingerprint: bytes(32, 32) })
+/** Destroys a retiring key before its hour is over, or a staged one: no server process uses it. */
 export const retireSchema = z.strictObject({ label: labelSchema, fingerprint: bytes(32, 32) })
 
 const timestamp = z.number().int().nonnegative()
@@ -88,7 +92,10 @@ export const tokenDescriptionSchema = z.object({
   keyId: z.string(),
   attestedAt: timestamp,
   expiresAt: timestamp,
-  retiringKeys: z.number().int(),
+  /** Of the key that is staged, hex. */
+  nextFingerprint: z.string().nullable(),
+  /** Of the keys that renewals replaced and that sign still, hex. */
+  retiringFingerprints: z.array(z.string()),
   /** Signatures made, by mechanism. */
   signatures: z.record(z.string(), z.number().int()),
   /** Decryptions made, by mechanism; none under the policy `tls-server`. */
@@ -138,6 +145,7 @@ export const CONTROL_OPS = [
   "provision",
   "refresh",
   "remove",
+  "activate",
   "retire",
   "drain",
 ] as const

@@ -104,6 +104,31 @@ describe("tlskeep", () => {
   })
 })
 
+describe("tlskeep config check", () => {
+  const TOKEN = "  - {label: www, source: {S3: {uri: 's3://keys/x'}}, target: {Conf: {path: /y}}}"
+
+  it("says what a file comes to, without an addon", async () => {
+    const config = await file("right.yaml", `tokens:\n${TOKEN}\n`)
+    const { code, stdout, stderr } = await tlskeep(["config", "check", config])
+    expect([code, stderr]).toEqual([0, ""])
+    expect(stdout).toContain(`${config}: 1 token for nginx\n`)
+    const json = await tlskeep(["config", "check", "--json", config])
+    expect(JSON.parse(json.stdout)).toMatchObject({ tokens: [{ label: "www" }], notices: [{}] })
+  })
+
+  it("says what is wrong on stderr, and exits with 1", async () => {
+    const config = await file("refused.yaml", `tokens:\n${TOKEN}\nlog: {level: loud}\n`)
+    const { code, stdout, stderr } = await tlskeep(["config", "check", config])
+    expect([code, stdout]).toEqual([1, ""])
+    expect(stderr).toContain(`${config}:3:14: log.level: expected one of trace, debug, info`)
+  })
+
+  it("names the files that it reads unless told", async () => {
+    const { stdout } = await tlskeep(["config", "check", "--help"])
+    expect(stdout).toMatch(/tlskeep\.yaml, else\s+\/etc\/nitro_enclaves\/acm\.yaml/)
+  })
+})
+
 it("says that its addon is not installed", async () => {
   const config = await file("any.yaml", "")
   const { code, stderr } = await tlskeep(["agent", "--config", config])

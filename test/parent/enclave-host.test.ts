@@ -65,7 +65,7 @@ async function host({ expected_pcr0, boot_timeout_ms = 400, ...script }: Setup) 
       memory_mib: 512,
       boot_timeout_ms,
       name: "tlskeep",
-      expected_pcr0,
+      ...(expected_pcr0 === undefined ? {} : { expected_pcr0 }),
       nitro_cli_path: command,
       address_pattern: `unix:${dir}/{cid}_{port}.sock`,
     },

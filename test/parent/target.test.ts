@@ -42,8 +42,15 @@ describe("a PKCS #11 URI", () => {
     expect(decodeURIComponent(encoded)).toBe(label)
   })
 
+  it("names one key for good by its CKA_ID", () => {
+    const keyId = Buffer.from("00416fff", "hex")
+    expect(privateKeyUri({ token: "a b", keyId })).toBe(
+      "pkcs11:token=a%20b;id=%00%41%6F%FF;type=private",
+    )
+  })
+
   it("names the PIN's file, its slashes as they are", () => {
-    expect(privateKeyUri({ token: "www", pinFile: "/run/a b/&x=%.pin" })).toBe(
+    expect(privateKeyUri({ token: "www", pin: { file: "/run/a b/&x=%.pin" } })).toBe(
       "pkcs11:token=www;object=www;type=private?pin-source=file:/run/a%20b/%26x%3D%25.pin",
     )
   })

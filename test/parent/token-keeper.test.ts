@@ -2,6 +2,7 @@
 import { pino } from "pino"
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest"
 import { type KeeperDeps, TokenKeeper } from "../../parent/agent/token-keeper.js"
+import type { TokenConfig } from "../../parent/config/config.js"
 import { controlRefusal } from "../../parent/control-refusal.js"
 import type { ControlClient } from "../../parent/enclave-host/control-client.js"
 import type { OwnedEnclave } from "../../parent/enclave-host/enclave-host.js"
@@ -121,11 +122,13 @@ function keeper(change: Partial<KeeperDeps> = {}): TokenKeeper {
   return new TokenKeeper({
     config: {
       label: "www",
-      source: { S3: { uri: "s3://keys/www.json" } },
-      target: { Snippet: { path: "/x", user: "root", group: "root" } },
+      source: { kind: "S3", uri: "s3://keys/www.json" },
+      target: { kind: "Snippet", path: "/x", user: "root", group: "root" },
       refresh_interval_secs: 12 * 3_600,
     },
     source: {
+      name: "s3://keys/www.json",
+      acceptedKeyId: null,
       fetch: async () => {
         await take("fetch")
         if (fetched === held) return { changed: false }
@@ -191,10 +194,10 @@ describe("a round", () => {
   it("names the configured KMS key rather than the object's", async () => {
     const host = enclave()
     const kms_key_id = "arn:aws:kms:us-east-1:123456789012:key/configured"
-    const config = {
+    const config: TokenConfig = {
       label: "www",
-      source: { S3: { uri: "s3://keys/www.json", kms_key_id } },
-      target: { Snippet: { path: "/x", user: "root", group: "root" } },
+      source: { kind: "S3", uri: "s3://keys/www.json", kms_key_id },
+      target: { kind: "Snippet", path: "/x", user: "root", group: "root" },
       refresh_interval_secs: 60,
     }
     await keeper({ config }).sync(host)

@@ -15,6 +15,7 @@ import { pino } from "pino"
 import { Nsm } from "../../enclave/nsm/index.js"
 import { ensureCa } from "../../sim/ca.js"
 import { ensurePrincipals, SESSION_TTL_SECS } from "../../sim/iam/principals.js"
+import { buildIamServer } from "../../sim/iam/server.js"
 import { buildImdsServer } from "../../sim/imds/server.js"
 import { describeSimulator, type SimInfo, writeSimInfo } from "../../sim/info.js"
 import { type AuditRecord, auditFile } from "../../sim/kms/audit.js"
@@ -48,14 +49,16 @@ export async function startTestSimulator(
   const servers = [
     buildKmsServer({ paths, rootFingerprintFile, log }),
     buildS3Server({ paths, log }),
+    buildIamServer({ paths, log }),
     buildImdsServer({ paths, sessionTtlSecs }),
   ] as const
-  const [kms, s3, imds] = await Promise.all([
+  const [kms, s3, iam, imds] = await Promise.all([
     listen(servers[0]),
     listen(servers[1]),
     listen(servers[2]),
+    listen(servers[3]),
   ])
-  const info = describeSimulator(paths, { kms, s3, imds }, {}, false)
+  const info = describeSimulator(paths, { kms, s3, iam, imds }, {}, false)
   writeSimInfo(paths, info)
   const stop = async () => {
     await Promise.all(servers.map((server) => server.close()))

@@ -1,20 +1,5 @@
-/** Which keys a schema knows at a place, and which of them a misspelt one was meant to be. */
+/** Which key a misspelt one was meant to be. */
 import { distance } from "fastest-levenshtein"
-import { z } from "zod"
-
-/** The keys of the object at `path` of a schema; none where there is no object. */
-export function knownKeysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
-  let current = unwrap(schema)
-  for (const step of path) {
-    if (current instanceof z.ZodArray) current = unwrap(current.element as z.ZodType)
-    else if (current instanceof z.ZodObject) {
-      const next = (current.shape as Record<string, z.ZodType>)[String(step)]
-      if (next === undefined) return []
-      current = unwrap(next)
-    } else return []
-  }
-  return current instanceof z.ZodObject ? Object.keys(current.shape) : []
-}
 
 /**
  * The known key that a misspelt one was probably meant to be, or undefined: within a third of its
@@ -42,17 +27,4 @@ function plain(text: string): string {
 
 function sorted(text: string): string {
   return [...text].sort().join("")
-}
-
-/** Takes defaults and optionals off a schema. */
-function unwrap(schema: z.ZodType): z.ZodType {
-  let current = schema
-  while (
-    current instanceof z.ZodDefault ||
-    current instanceof z.ZodPrefault ||
-    current instanceof z.ZodOptional
-  ) {
-    current = current.unwrap() as z.ZodType
-  }
-  return current
 }
