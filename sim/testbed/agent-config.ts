@@ -23,7 +23,7 @@ export interface AgentConfigOptions {
   imagePath?: string | undefined
   runDir: string
   service?: Service
-  commands: Pick<ServerCommands, "reload"> & Partial<ServerCommands>
+  commands: ServerCommands
   tokens: readonly ConfiguredToken[]
   /** Merged over the sections of these names. */
   enclave?: Readonly<Record<string, unknown>> | undefined
@@ -61,6 +61,6 @@ export function agentConfig(setup: AgentConfigOptions): string {
   })
 }
 
-function commandOptions({ reload }: AgentConfigOptions["commands"]) {
-  return { reload_command: reload }
+function commandOptions({ test, reload, start }: ServerCommands) {
+  return { test_command: test, reload_command: reload, start_command: start }
 }

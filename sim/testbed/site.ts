@@ -118,13 +118,17 @@ export class Site {
     testbed.stopWithAll(server)
     const configFile = await testbed.writeAgentConfig(name, {
       ...{ enclaveName: name, runDir, service, commands: server.commands },
-      tokens: tokens.map(({ label, uri, targetFile }) => ({
-        ...{ label, uri, target: options.target, path: targetFile },
-        ...{ targetSettings: agent.target, settings: agent.token },
+      tokens: tokens.map(({ label, uri, targetFile, serverName }) => ({
+        ...{ label, uri, target: options.target, path: targetFile, settings: agent.token },
+        targetSettings: {
+          listener: { address: `127.0.0.1:${server.port}`, server_name: serverName },
+          ...agent.target,
+        },
       })),
       enclave: agent.enclave,
       options: {
         module_path: modulePath,
+        key_syntax: options.binding ?? "engine",
         ...(typeof agent.options === "function" ? agent.options(server) : agent.options),
       },
     })
