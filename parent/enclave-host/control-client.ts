@@ -141,6 +141,10 @@ export class ControlClient {
     await this.#request("drain", {})
   }
 
+  get isOpen(): boolean {
+    return this.#open
+  }
+
   close(): void {
     this.#stream.destroy()
   }

@@ -205,7 +205,9 @@ describe("tlskeep agent and status", () => {
       const { code, stdout, stderr } = await tlskeep(["status", "--config", config])
       expect([code, stderr]).toEqual([0, ""])
       expect(stdout).toContain(PCR0)
-      expect(stdout).toMatch(/www: P-256, 42 signatures, 0 refusals/)
+      expect(stdout).toMatch(
+        /^www\n.*\n {2}served +P-256, 42 signatures \(ECDSA 40, RSA_PKCS_PSS 2\), 0 refusals/m,
+      )
       const json = await tlskeep(["status", "--json", "--config", config])
       expect(JSON.parse(json.stdout)).toEqual(description)
     } finally {
@@ -223,14 +225,14 @@ describe("tlskeep agent and status", () => {
     })
     try {
       const { stdout } = await tlskeep(["status", "--config", config])
-      expect(stdout).toMatch(/www: P-256, 0 signatures, 7 decryptions, 0 refusals/)
+      expect(stdout).toMatch(/served +P-256, 0 signatures, 7 decryptions, 0 refusals/)
     } finally {
       await server.stop()
     }
   })
 
   it.each([
-    ["none runs", "idle", [], "enclave-unreachable", "Start the agent."],
+    ["none runs", "idle", [], "agent-not-running", "Start the agent"],
     [
       "it is not this run directory's",
       "foreign",
@@ -239,7 +241,8 @@ describe("tlskeep agent and status", () => {
       "Terminate it",
     ],
   ])("says that %s", async (_name, name, enclaves, expected, advice) => {
-    const { config } = await statusConfig(name, enclaves)
+    const { at, config } = await statusConfig(name, enclaves)
+    await RunDir.open(join(at, "run"))
     const { code, stdout, stderr } = await tlskeep(["status", "--config", config])
     expect([code, stdout]).toEqual([1, ""])
     expect(stderr).toMatch(new RegExp(`^tlskeep: ${expected}: `))

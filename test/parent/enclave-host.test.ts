@@ -137,7 +137,7 @@ describe("where no enclave runs", () => {
   it("passes on what nitro-cli says", async () => {
     const { enclaveHost } = await host({ "run-enclave": fail("[ E27 ] Insufficient memory") })
     const { code, message } = await refusalOf(enclaveHost.acquire())
-    expect(code).toBe("nitro-cli-failed")
+    expect(code).toBe("enclave-memory-insufficient")
     expect(message).toContain("E27")
   })
 })
