@@ -53,6 +53,8 @@ export interface AgentSetup {
 }
 
 const BUCKET = "tlskeep-testbed"
+/** Eight processes that a busy machine starts at its leisure. */
+const START_TIMEOUT_MS = 90_000
 
 export class Testbed {
   readonly dir: string
@@ -103,7 +105,7 @@ export class Testbed {
       logFile: join(dir, "log", "simulator.log"),
     })
     try {
-      await simulator.waitForLine((line) => line === "ready")
+      await simulator.waitForLine((line) => line === "ready", { timeoutMs: START_TIMEOUT_MS })
       const info = readSimInfo(simPaths(simDir))
       if (info === undefined) throw new CodedError("not-up", "the simulator wrote no sim.json")
       await seedS3Bucket(simDir, BUCKET)

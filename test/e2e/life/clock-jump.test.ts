@@ -29,7 +29,7 @@ beforeAll(async () => {
     agent: { options: { sync_interval_secs: 1 }, token: { refresh_interval_secs: 3 } },
     agentEnv: clock.env,
   })
-}, 90_000)
+}, 180_000)
 afterAll(() => testbed?.down(), 60_000)
 
 test(

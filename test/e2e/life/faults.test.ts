@@ -29,7 +29,7 @@ beforeAll(async () => {
       token: { refresh_interval_secs: 5 },
     },
   })
-}, 90_000)
+}, 180_000)
 afterAll(() => testbed?.down(), 60_000)
 afterEach(async () => {
   await load?.stop()
@@ -37,7 +37,7 @@ afterEach(async () => {
   await site.server.mendConfiguration()
   if (!site.agent.running) site.restartAgent()
   await untilStatus(site, ({ state }) => expect(state).toBe("serving"))
-}, 60_000)
+}, 180_000)
 
 async function underLoad(): Promise<Load> {
   load = loadOn(site)

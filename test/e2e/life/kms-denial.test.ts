@@ -16,7 +16,7 @@ beforeAll(async () => {
     tokens: [{ label: "web", keyType: "P-256" }],
     agent: { token: { refresh_interval_secs: 2 } },
   })
-}, 90_000)
+}, 180_000)
 afterAll(() => testbed?.down(), 60_000)
 
 test("denied on refresh: released, and back when the policy is mended", async () => {

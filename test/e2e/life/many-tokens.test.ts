@@ -18,7 +18,7 @@ let testbed: Testbed
 let site: Site
 beforeAll(async () => {
   testbed = await Testbed.up()
-}, 60_000)
+}, 180_000)
 afterAll(() => testbed?.down(), 60_000)
 
 test(

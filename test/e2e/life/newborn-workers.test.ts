@@ -1,7 +1,8 @@
 /**
- * Workers that a server starts between the arrival of a new key in the enclave and its reload: they go by
- * the old configuration, so they have to sign with the old key. Apache starts some all the time where
- * MaxConnectionsPerChild is set; nginx whenever a worker ends.
+ * Workers that a server starts at any moment of a renewal look their key up again: with those that come
+ * before the reload it is the old one, and those that come long after it have to find the new one by what
+ * their parent knew of it then. Apache starts some all the time where MaxConnectionsPerChild is set; nginx
+ * whenever a worker ends.
  */
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest"
 import { NginxServer } from "../../../sim/testbed/nginx-server.js"
@@ -10,7 +11,7 @@ import { Site, type SiteOptions } from "../../../sim/testbed/site.js"
 import { Testbed } from "../../../sim/testbed/testbed.js"
 import type { KeyType } from "../../../sim/testbed/web-certificates.js"
 import type { WebServer } from "../../../sim/testbed/web-server.js"
-import { BETWEEN, expectUnharmed, LONG, loadOn } from "./life.js"
+import { BETWEEN, expectUnharmed, LONG, loadOn, untilStatus } from "./life.js"
 
 /** Time for workers to be born in, as the servers of large sites take to be reloaded. */
 const RELOAD_DELAY_SECS = LONG ? 5 : 2
@@ -19,7 +20,7 @@ let testbed: Testbed
 let site: Site | undefined
 beforeAll(async () => {
   testbed = await Testbed.up()
-}, 60_000)
+}, 180_000)
 afterAll(() => testbed?.down(), 60_000)
 afterEach(() => site?.stop(), 60_000)
 
@@ -31,7 +32,7 @@ function slowly({ commands }: WebServer): Record<string, unknown> {
 async function renewUnderLoad(
   options: Omit<SiteOptions, "tokens" | "agent">,
   keyTypes: readonly [KeyType, KeyType],
-  whileWaiting: (site: Site) => Promise<void> = async () => {},
+  recycle: (site: Site) => Promise<void> = async () => {},
 ): Promise<void> {
   const [before, after] = keyTypes
   site = await Site.create(testbed, {
@@ -44,8 +45,11 @@ async function renewUnderLoad(
   const from = site.agent.lines.length
   const fingerprint = await site.renew(site.token, after)
   await site.agent.waitForLine((line) => line.includes('"msg":"token provisioned"'), { from })
-  await whileWaiting(site)
+  await recycle(site)
   await load.settlesOn(fingerprint, { count: BETWEEN })
+  await untilStatus(site, ({ state }) => expect(state).toBe("serving"))
+  await recycle(site)
+  await load.more(3 * BETWEEN)
   await expectUnharmed(load, options.name)
 }
 
@@ -75,4 +79,4 @@ test("nginx's", async () => {
       if (server instanceof NginxServer) await server.recycleWorker()
     },
   )
-}, 90_000)
+}, 180_000)

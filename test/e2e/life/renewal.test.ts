@@ -34,7 +34,7 @@ const LONG_CASES: Case[] = [
 let testbed: Testbed
 beforeAll(async () => {
   testbed = await Testbed.up()
-}, 60_000)
+}, 180_000)
 afterAll(() => testbed?.down(), 60_000)
 
 describe.each([...CASES, ...(LONG ? LONG_CASES : [])])("$name", ({ keyType, ...options }) => {
@@ -45,7 +45,7 @@ describe.each([...CASES, ...(LONG ? LONG_CASES : [])])("$name", ({ keyType, ...o
       tokens: [{ label: options.name, keyType }],
       agent: { options: { sync_interval_secs: 1 } },
     })
-  }, 60_000)
+  }, 120_000)
   afterAll(() => site?.stop(), 60_000)
 
   test(
