@@ -206,9 +206,10 @@ export class Site {
 
   /** Pids of the processes that stand for the site's enclaves on the host; one, but while it is replaced. */
   get vmmPids(): number[] {
-    // One that is started while another of its name runs gets a number behind it.
+    // The agent's other name is for one that it brings up beside the first.
+    const names = [this.name, `${this.name}-2`]
     return liveEnclaves(simPaths(this.testbed.info.dir))
-      .filter(({ enclaveName }) => enclaveName.replace(/_\d+$/, "") === this.name)
+      .filter(({ enclaveName }) => names.includes(enclaveName))
       .map((enclave) => enclave.process.pid)
   }
 
