@@ -3,16 +3,17 @@ import { IAMClient } from "@aws-sdk/client-iam"
 import { S3Client } from "@aws-sdk/client-s3"
 import type { Logger } from "pino"
 import type { ControlCredentials } from "../shared/protocol/control.js"
-import { abortable } from "./aws/abortable.js"
+import { withDeadline } from "./aws/abortable.js"
 import { Imds } from "./aws/imds.js"
-import { findPartition, findRegion, namedRegion, regionUnknown } from "./aws/region.js"
+import { findPartition, findRegion } from "./aws/region.js"
 import { RoleFinder } from "./aws/role-arn.js"
 import type { AwsConfig } from "./config/config.js"
 import { AgentError } from "./errors.js"
 
-/** What needs to be known of a region alone. */
-export interface AwsClients {
+export interface Aws {
   region: string
+  /** `aws`, `aws-cn`, … */
+  partition: string
   s3: S3Client
   /**
    * Credentials that the enclave signs its KMS requests with, fresh enough to use now. While their
@@ -21,11 +22,6 @@ export interface AwsClients {
    * @throws AgentError `credentials-unavailable`, after 10 s at the latest; or the signal's reason
    */
   credentials(signal?: AbortSignal): Promise<ControlCredentials>
-}
-
-export interface Aws extends AwsClients {
-  /** `aws`, `aws-cn`, … */
-  partition: string
   /**
    * ARN of the instance's role; what was once found is kept.
    *
@@ -68,23 +64,7 @@ export async function createAws(config: AwsConfig, log?: Logger): Promise<Aws> {
   }
 }
 
-/**
- * The clients of a region that configuration or environment names.
- *
- * @throws AgentError `region-unknown`
- */
-export function awsClients(configuredRegion: string | undefined): AwsClients {
-  return clientsOf(requireRegion(configuredRegion))
-}
-
-/** The region configured, else that of the environment. */
-export function requireRegion(configured: string | undefined): string {
-  const region = namedRegion(configured)
-  if (region === undefined) throw regionUnknown()
-  return region
-}
-
-function clientsOf(region: string): AwsClients {
+function clientsOf(region: string): Pick<Aws, "region" | "s3" | "credentials"> {
   const { AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL } = process.env
   const s3 = new S3Client({
     region,
@@ -97,10 +77,9 @@ function clientsOf(region: string): AwsClients {
     region,
     s3,
     credentials: async (signal) => {
-      const timeout = AbortSignal.timeout(CREDENTIALS_TIMEOUT_MS)
-      const either = signal === undefined ? timeout : AbortSignal.any([signal, timeout])
       try {
-        const found = await abortable(s3.config.credentials(), either)
+        const look = () => s3.config.credentials()
+        const found = await withDeadline(CREDENTIALS_TIMEOUT_MS, signal, look)
         const { accessKeyId, secretAccessKey, sessionToken } = found
         return { accessKeyId, secretAccessKey, sessionToken: sessionToken ?? null }
       } catch (cause) {

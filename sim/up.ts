@@ -12,6 +12,7 @@ import type { Logger } from "pino"
 import { stringify } from "yaml"
 import { CodedError } from "../shared/errors.js"
 import { KMS_RELAY_PORT } from "../shared/protocol/limits.js"
+import { ensureAcmBucket } from "./acm/associate.js"
 import { ensureCa } from "./ca.js"
 import { readIfThere, writeFileInOneStep } from "./files.js"
 import { ensurePrincipals } from "./iam/principals.js"
@@ -105,6 +106,7 @@ async function prepare(paths: SimPaths, record: boolean): Promise<void> {
   if (record) mkdirSync(paths.recordDir, { recursive: true })
   await ensureCa(paths)
   ensurePrincipals(paths)
+  ensureAcmBucket(paths)
   if (readIfThere(join(paths.nitroPkiDir, ROOT_FINGERPRINT_FILE)) === undefined) {
     await createNitroPki(paths.nitroPkiDir)
   }

@@ -23,6 +23,8 @@ const PARALLEL_SELF_TESTS = 2
 export interface CreatedAgent {
   agent: Agent
   runDir: RunDir
+  /** Where the relay has to lead. */
+  kmsHost: string
   /** Frees what the agent waits with. */
   close(): void
 }
@@ -54,7 +56,8 @@ export async function createAgent(
     imagePath: config.enclave.image_path,
     log,
   })
-  return { agent, runDir, close: () => publisher.close() }
+  const kmsHost = `kms.${aws.region}.amazonaws.com${aws.partition === "aws-cn" ? ".cn" : ""}`
+  return { agent, runDir, kmsHost, close: () => publisher.close() }
 }
 
 interface Parts {

@@ -5,7 +5,7 @@
 import { MetadataService } from "@aws-sdk/ec2-metadata-service"
 import pRetry from "p-retry"
 import { AgentError } from "../errors.js"
-import { abortable } from "./abortable.js"
+import { withDeadline } from "./abortable.js"
 
 /** On an instance it answers in a millisecond; the SDKs give it a second as well. */
 const REQUEST_TIMEOUT_MS = 1_000
@@ -26,13 +26,16 @@ export class Imds {
       throw unreachable("switched off by AWS_EC2_METADATA_DISABLED")
     }
     try {
-      const reading = pRetry(() => request(path), {
-        retries: 1,
-        minTimeout: RETRY_DELAY_MS,
-        randomize: true,
-        shouldRetry: ({ error }) => statusOf(error) !== 404,
-      })
-      return (await abortable(reading, AbortSignal.timeout(READ_TIMEOUT_MS))).trim()
+      const text = await withDeadline(READ_TIMEOUT_MS, undefined, (signal) =>
+        pRetry(() => request(path), {
+          retries: 1,
+          minTimeout: RETRY_DELAY_MS,
+          randomize: true,
+          signal,
+          shouldRetry: ({ error }) => statusOf(error) !== 404,
+        }),
+      )
+      return text.trim()
     } catch (cause) {
       if (statusOf(cause) === 404) return undefined
       throw unreachable(reasonOf(cause), cause)
@@ -68,7 +71,7 @@ function statusOf(error: unknown): number | undefined {
 function reasonOf(error: unknown): string {
   const status = statusOf(error)
   if (status !== undefined) return `HTTP status ${status}`
-  const message = error instanceof Error ? error.message : ""
+  const message = String(error)
   const [, said] = /with status code (\d{3})/.exec(message) ?? []
   if (said !== undefined) return `HTTP status ${said} to the request for a token`
   const [, code] = /\b(?:connect|read|write|getaddrinfo) (E[A-Z]+)\b/.exec(message) ?? []

@@ -4,7 +4,7 @@ import { AgentError } from "../errors.js"
 import type { Imds } from "./imds.js"
 
 /** The region configured, else that of the environment; undefined where neither names one. */
-export function namedRegion(configured: string | undefined): string | undefined {
+function namedRegion(configured: string | undefined): string | undefined {
   return configured || process.env.AWS_REGION || process.env.AWS_DEFAULT_REGION || undefined
 }
 
@@ -25,7 +25,7 @@ export async function findRegion(configured: string | undefined, imds: Imds): Pr
   throw regionUnknown()
 }
 
-export function regionUnknown(cause?: unknown): AgentError {
+function regionUnknown(cause?: unknown): AgentError {
   const reason = cause instanceof AgentError ? `: ${cause.message}` : ""
   return new AgentError("region-unknown", `the AWS region is not known${reason}`, {
     advice: "Set aws.region in the configuration, or AWS_REGION in the environment.",

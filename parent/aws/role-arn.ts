@@ -15,6 +15,8 @@ const ROLE_TAG = "InstanceRoleArn"
 const ROLE_ARN = /^arn:aws[a-z-]*:iam::\d{12}:role\/[\w+=,.@/-]+$/
 /** An instance can be given another role, or a tag, while the agent runs. */
 const LOOK_AGAIN_MS = 600_000
+/** A guess is likely to be followed by somebody who allows iam:GetRole. */
+const GUESS_AGAIN_MS = 60_000
 
 export interface RoleFinderDeps {
   configured: string | undefined
@@ -65,7 +67,7 @@ export class RoleFinder {
     const worse = found.guessed && known?.guessed === false && sameName(found, known)
     const kept = worse ? known : found
     this.#known = kept
-    this.#lookAgainAt = Date.now() + LOOK_AGAIN_MS
+    this.#lookAgainAt = Date.now() + (kept.guessed ? GUESS_AGAIN_MS : LOOK_AGAIN_MS)
     return kept
   }
 

@@ -6,7 +6,7 @@ import { systemErrorCode } from "../../shared/errors.js"
 import { KMS_KEY_ARN } from "../../shared/protocol/control.js"
 import { AgentError } from "../errors.js"
 import { checkOpenable, type Finding, findingLines } from "../seal/check.js"
-import { type Progress, spinner } from "../seal/progress.js"
+import { progressTo } from "../seal/progress.js"
 import { seal } from "../seal/seal.js"
 import type { KeyObjectJson } from "../source/key-object.js"
 
@@ -34,15 +34,7 @@ export async function sealCommand(
   options: SealOptions,
   terminal: NodeJS.WriteStream,
 ): Promise<string> {
-  const progress = spinner(terminal)
-  try {
-    return await sealWithProgress(options, progress)
-  } finally {
-    progress.stop()
-  }
-}
-
-async function sealWithProgress(options: SealOptions, progress: Progress): Promise<string> {
+  const progress = progressTo(terminal)
   const [, , region] = KMS_KEY_ARN.exec(options.kmsKeyId) ?? []
   if (region === undefined) {
     throw new AgentError("malformed-key-id", "--kms-key-id is not the ARN of a KMS key", {

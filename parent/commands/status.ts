@@ -77,10 +77,10 @@ function renderError(error: AgentError, json: boolean, stream: WatchedStream): s
 
 /** Lines are broken, and coloured, for a terminal only. See no-color.org for NO_COLOR. */
 export function textOptions(
-  { isTTY = false, columns = 80 }: WatchedStream,
+  { isTTY = false, columns }: WatchedStream,
   environment: NodeJS.ProcessEnv = process.env,
 ): TextOptions {
   const { NO_COLOR = "", TERM } = environment
   const colour = isTTY && NO_COLOR === "" && TERM !== "dumb"
-  return { width: isTTY ? Math.max(40, columns) : Number.POSITIVE_INFINITY, colour }
+  return { width: isTTY ? Math.max(40, columns || 80) : Number.POSITIVE_INFINITY, colour }
 }

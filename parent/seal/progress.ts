@@ -1,22 +1,13 @@
-/** Progress for a person who waits at a terminal; nothing for anyone else. */
-import ora from "ora"
-
+/** Progress for a person who waits at a terminal: a line each step; nothing for anyone else. */
 export interface Progress {
   /** Says what is being done now. */
   step(text: string): void
-  /** Takes it away again. */
-  stop(): void
 }
 
-export function spinner(stream: NodeJS.WriteStream): Progress {
-  if (!stream.isTTY) return { step: () => {}, stop: () => {} }
-  const shown = ora({ stream, discardStdin: false })
+export function progressTo(stream: NodeJS.WriteStream): Progress {
   return {
     step: (text) => {
-      shown.start(text)
-    },
-    stop: () => {
-      shown.stop()
+      if (stream.isTTY) stream.write(`${text}\n`)
     },
   }
 }

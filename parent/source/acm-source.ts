@@ -11,7 +11,7 @@ import { objectArn, type S3Location } from "./s3-failure.js"
 import { getObject, type S3Body } from "./s3-object.js"
 import { type Fetched, fetchAborted, type Source, underAcceptedKey } from "./source.js"
 
-/** Last part of the name of AWS's bucket. */
+/** Last part of the bucket's name, which is AWS's own. */
 const DEFAULT_SUITE = "prod"
 
 export interface AcmSourceOptions {
@@ -21,6 +21,10 @@ export interface AcmSourceOptions {
   acceptedKeyId?: string | null | undefined
 }
 
+/**
+ * The private key is under a KMS key of AWS's, with an attestation-based policy of AWS's. Whether it
+ * admits an enclave image other than AWS's own is not published: where it does not, KMS denies.
+ */
 export class AcmSource implements Source {
   readonly name: string
   readonly acceptedKeyId: string | null
@@ -92,10 +96,15 @@ export class AcmSource implements Source {
   #explain(error: AgentError, location: S3Location, roleArn: string): AgentError {
     const associate = `aws ec2 associate-enclave-certificate-iam-role --region ${this.#aws.region} --certificate-arn ${this.name} --role-arn ${roleArn}`
     if (error.code === "s3-object-not-found") {
+      const noBucket = nameOf(error.cause) === "NoSuchBucket"
+      const why = noBucket ? `; there is no bucket ${location.bucket} either` : ""
+      const check = noBucket
+        ? "Check the source's bucket and aws.region, or associate it"
+        : "Associate it"
       return new AgentError(
         "acm-not-associated",
-        `${this.name} is not associated with the role ${roleArn}`,
-        { advice: `Associate it: ${associate}`, cause: error },
+        `${this.name} is not associated with the role ${roleArn}${why}`,
+        { advice: `${check}: ${associate}`, cause: error },
       )
     }
     // S3's complaints about the credentials themselves are clear enough.

@@ -1,6 +1,7 @@
 /** One conditional GetObject: bounded in size and time, called off by a signal. */
+import { addAbortSignal, Readable } from "node:stream"
 import { GetObjectCommand, type S3Client, S3ServiceException } from "@aws-sdk/client-s3"
-import { abortable } from "../aws/abortable.js"
+import { withDeadline } from "../aws/abortable.js"
 import { AgentError } from "../errors.js"
 import { type S3Location, s3Failure } from "./s3-failure.js"
 import { fetchAborted } from "./source.js"
@@ -28,17 +29,16 @@ export async function getObject(
   etag: string | undefined,
   signal: AbortSignal | undefined,
 ): Promise<S3Body | undefined> {
-  const timeout = AbortSignal.timeout(FETCH_TIMEOUT_MS)
-  const either = signal === undefined ? timeout : AbortSignal.any([signal, timeout])
   try {
-    // The SDK looks for credentials without regard to the signal.
-    return await abortable(send(client, location, etag, either), either)
+    return await withDeadline(FETCH_TIMEOUT_MS, signal, (either) =>
+      send(client, location, etag, either),
+    )
   } catch (error) {
     if (error instanceof S3ServiceException && error.$metadata.httpStatusCode === 304) {
       return undefined
     }
     if (signal?.aborted) throw fetchAborted(nameOf(location), error)
-    throw s3Failure(timeout.aborted ? timeout.reason : error, location)
+    throw s3Failure(error, location)
   }
 }
 
@@ -54,14 +54,17 @@ async function send(
     ...(etag === undefined ? {} : { IfNoneMatch: etag }),
   })
   const { Body, ETag } = await client.send(command, { abortSignal })
-  return { text: await readBody(Body as AsyncIterable<Uint8Array>, location), etag: ETag }
+  if (!(Body instanceof Readable)) throw new AgentError("s3-failed", `${nameOf(location)}: no body`)
+  // The SDK's signal ends with the answer's head.
+  addAbortSignal(abortSignal, Body)
+  return { text: await readBody(Body, location), etag: ETag }
 }
 
 /** Leaving the loop destroys the stream, which would hold its connection otherwise. */
-async function readBody(body: AsyncIterable<Uint8Array>, location: S3Location): Promise<string> {
+async function readBody(body: Readable, location: S3Location): Promise<string> {
   const chunks: Uint8Array[] = []
   let bytes = 0
-  for await (const chunk of body) {
+  for await (const chunk of body as AsyncIterable<Uint8Array>) {
     bytes += chunk.length
     if (bytes > MAX_OBJECT_BYTES) {
       throw new AgentError("key-object-malformed", `${nameOf(location)} is larger than 256 KiB`, {

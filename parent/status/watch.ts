@@ -19,13 +19,15 @@ export interface WatchOptions {
 
 /** Returns when `signal` aborts, with the last text standing and the cursor as it was. */
 export async function watch({ stream, intervalMs, signal, next }: WatchOptions): Promise<void> {
-  const screen = stream.isTTY ? createLogUpdate(stream as NodeJS.WriteStream) : undefined
+  // A terminal that does not know its width cannot be drawn over.
+  const screen =
+    stream.isTTY && stream.columns ? createLogUpdate(stream as NodeJS.WriteStream) : undefined
   try {
     while (!signal.aborted) {
       const text = await next()
       if (signal.aborted) break
       if (screen === undefined) stream.write(`${text}\n`)
-      else screen(fitting(text, stream.rows ?? 24))
+      else screen(fitting(text, stream.rows || 24))
       await sleep(intervalMs, undefined, { signal }).catch(() => {})
     }
   } finally {

@@ -44,12 +44,11 @@ export async function startedBefore(
   modulePath: string,
   proc = "/proc",
 ): Promise<ServerProcess[]> {
-  const [workers, uptime, { mtimeMs }] = await Promise.all([
-    currentWorkers(modulePath, proc),
-    readFile(`${proc}/uptime`, "utf8"),
-    stat(path),
-  ])
-  const bootedAt = Date.now() - Number.parseFloat(uptime) * 1_000
+  // Both clocks at the same moment: looking at all processes takes its time.
+  const uptime = Number.parseFloat(await readFile(`${proc}/uptime`, "utf8"))
+  const bootedAt = Date.now() - uptime * 1_000
+  const { mtimeMs } = await stat(path)
+  const workers = await currentWorkers(modulePath, proc)
   return workers.filter(({ startTime }) => bootedAt + Number(startTime) * TICK_MS < mtimeMs)
 }
 

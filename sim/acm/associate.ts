@@ -13,7 +13,7 @@ import { ObjectStore } from "../s3/object-store.js"
 
 /** The account that ACM's bucket belongs to; not the simulated one. */
 const ACM_ACCOUNT_ID = "999999999999"
-const SUITES = ["beta", "prod"] as const
+type Suite = "beta" | "prod"
 
 /** A certificate and the role that is to use it. */
 export interface Association {
@@ -30,7 +30,7 @@ export interface Association {
    */
   pcr0?: string | undefined
   /** Last part of the bucket's name. Default `prod`. */
-  suite?: (typeof SUITES)[number]
+  suite?: Suite
 }
 
 /** What the command answers, by the names that AWS gives it. */
@@ -59,7 +59,7 @@ export function associateCertificate(paths: SimPaths, association: Association):
   }
   const kmsKey = makeKey(JSON.stringify(keyPolicy(association)), "ACM for Nitro Enclaves", "AWS")
   new KeyStore(paths.kmsDir).save(kmsKey)
-  const bucket = `${PARTITION}-ec2-enclave-certificate-${REGION}-${suite}`
+  const bucket = bucketName(suite)
   const key = `${roleArn}/${certificateArn}`
   const store = new ObjectStore(paths.s3Dir)
   store.adoptBucket(bucket, ACM_ACCOUNT_ID, withReader(store, bucket, roleArn))
@@ -75,6 +75,17 @@ export function associateCertificate(paths: SimPaths, association: Association):
     CertificateS3ObjectKey: key,
     EncryptionKmsKeyId: kmsKey.keyId,
   }
+}
+
+/** Makes AWS's bucket, which is there before any certificate is. */
+export function ensureAcmBucket(paths: SimPaths): void {
+  const store = new ObjectStore(paths.s3Dir)
+  const bucket = bucketName("prod")
+  if (!store.hasBucket(bucket)) store.adoptBucket(bucket, ACM_ACCOUNT_ID)
+}
+
+function bucketName(suite: Suite): string {
+  return `${PARTITION}-ec2-enclave-certificate-${REGION}-${suite}`
 }
 
 /** An ARN for a certificate that ACM is made to have. */

@@ -40,10 +40,10 @@ export class ObjectStore {
     mkdirSync(join(this.#dir, bucket), { recursive: true })
   }
 
-  /** A bucket of another account, with the policy that its owner gave it. */
-  adoptBucket(bucket: string, accountId: string, policy: Policy): void {
+  /** A bucket of another account, with the policy that its owner gave it, if any. */
+  adoptBucket(bucket: string, accountId: string, policy?: Policy): void {
     writeJson(this.#ownerFile(bucket), { accountId })
-    writeJson(this.#policyFile(bucket), policy)
+    if (policy !== undefined) writeJson(this.#policyFile(bucket), policy)
     this.createBucket(bucket)
   }
 

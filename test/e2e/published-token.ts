@@ -3,7 +3,7 @@
  * agent here provisions it and has no server to reload.
  */
 import { X509Certificate } from "node:crypto"
-import { copyFile, mkdir, readFile } from "node:fs/promises"
+import { copyFile, readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { pino } from "pino"
 import type { OptionsConfig, TargetConfig } from "../../parent/config/config.js"
@@ -18,6 +18,10 @@ import { Testbed } from "../../sim/testbed/testbed.js"
 import type { KeyType, WebCertificate } from "../../sim/testbed/web-certificates.js"
 
 const LABEL = "published"
+
+function modulePathIn({ dir }: Testbed): string {
+  return join(dir, "libtlskeep-pkcs11.so")
+}
 const GROUP = "www-data"
 
 export class PublishedToken {
@@ -45,13 +49,20 @@ export class PublishedToken {
     try {
       // Not the agent's to reload: it is told a server of its own, which does not exist.
       const apache = await testbed.apache("unused", { binding: "engine" })
+      // A copy: its users are told from those of other tests by it.
+      await copyFile(CHECKOUT.module, modulePathIn(testbed))
       const web = await testbed.issue(keyType)
       const keyArn = await testbed.kmsKey()
       const config = await testbed.agentConfig(LABEL, {
         label: LABEL,
         uri: await testbed.seal(web, keyArn, LABEL),
         apache,
-        options: { reload_command: ["/bin/true"], sync_interval_secs: 1 },
+        options: {
+          test_command: ["/bin/true"],
+          reload_command: ["/bin/true"],
+          sync_interval_secs: 1,
+          module_path: modulePathIn(testbed),
+        },
       })
       const agent = testbed.startAgent(config)
       await agent.waitForLine((line) => line.includes('"msg":"web server reloaded"'))
@@ -64,12 +75,17 @@ export class PublishedToken {
     }
   }
 
+  /** What the servers under test load. */
+  get modulePath(): string {
+    return modulePathIn(this.testbed)
+  }
+
   /** Has the enclave take a new key and certificate in. */
   async renew(keyType: KeyType = "P-256"): Promise<WebCertificate> {
     const web = await this.testbed.issue(keyType)
     const from = this.#agent.lines.length
     await this.testbed.seal(web, this.#keyArn, LABEL)
-    await this.#agent.waitForLine((line) => line.includes('"msg":"token provisioned"'), { from })
+    await this.#agent.waitForLine((line) => line.includes('"msg":"web server reloaded"'), { from })
     this.web = web
     return web
   }
@@ -97,8 +113,7 @@ export class PublishedToken {
   }
 
   /**
-   * A publisher with a run directory of its own below `dir`, and a copy of the module there: its users
-   * are told from those of other tests by it.
+   * A publisher with a run directory of its own below `dir`.
    */
   async publisher(
     dir: string,
@@ -113,7 +128,7 @@ export class PublishedToken {
     const publisher = await createPublisher({
       options: {
         ...{ force_start: true, reload_wait_ms: 10_000, sync_interval_secs: 600 },
-        ...{ run_dir: runDir.path, module_path: await moduleCopy(dir) },
+        ...{ run_dir: runDir.path, module_path: this.modulePath },
         ...{ key_syntax: "auto", pin_delivery: "auto" },
         ...options,
       },
@@ -135,13 +150,4 @@ export class PublishedToken {
     await this.testbed.nitroCli("terminate-enclave", "--enclave-name", LABEL)
     await this.testbed.down()
   }
-}
-
-/** The module's copy for the servers of a directory. */
-export async function moduleCopy(dir: string): Promise<string> {
-  await mkdir(dir, { recursive: true })
-  const path = join(dir, "libtlskeep-pkcs11.so")
-  // Not over one that processes have mapped.
-  await copyFile(CHECKOUT.module, path, 1).catch(() => {})
-  return path
 }

@@ -9,7 +9,7 @@ import { Apache } from "../../sim/testbed/apache.js"
 import { freePort } from "../../sim/testbed/free-port.js"
 import { handshake, Load } from "../../sim/testbed/handshake.js"
 import { ENGINE_PATH, PROVIDER_PATH } from "../../sim/testbed/openssl-conf.js"
-import { moduleCopy, PublishedToken } from "./published-token.js"
+import { PublishedToken } from "./published-token.js"
 
 const LIBRARIES = { engine: ENGINE_PATH, provider: PROVIDER_PATH }
 /** A file that Apache's agent of AWS would be given, but for the paths. */
@@ -42,11 +42,17 @@ describe.each(["engine", "provider"] as const)("Apache through the %s", (binding
 
     beforeAll(async () => {
       dir = join(token.testbed.dir, `targets-${binding}`)
-      const modulePath = await moduleCopy(dir)
       conf = join(dir, "hosts.conf")
       port = await freePort()
       const { endpointFile } = token.testbed
-      apache = await Apache.prepare({ dir, port, binding, modulePath, snippet: conf, endpointFile })
+      apache = await Apache.prepare({
+        dir,
+        port,
+        binding,
+        modulePath: token.modulePath,
+        snippet: conf,
+        endpointFile,
+      })
       await writeFile(join(dir, "included.conf"), INCLUDED)
       await writeFile(conf, HOSTS.replace("INCLUDED", join(dir, "included.conf")))
       ;({ publisher, lines } = await newPublisher())
@@ -57,12 +63,11 @@ describe.each(["engine", "provider"] as const)("Apache through the %s", (binding
     }, 30_000)
 
     function newPublisher() {
-      const start = [...apache.reloadCommand.slice(0, -1), "start"]
       return token.publisher(dir, {
         service: "httpd",
-        test_command: [...apache.reloadCommand.slice(0, -2), "-t"],
+        test_command: apache.commands.test,
         reload_command: apache.reloadCommand,
-        start_command: start,
+        start_command: apache.commands.start,
         key_syntax: binding,
       })
     }
@@ -111,18 +116,18 @@ describe.each(["engine", "provider"] as const)("Apache through the %s", (binding
       // Their parent, which stays, takes note of them in its own time.
       const left = async () => (await apache.pids()).filter((pid) => before.includes(pid))
       await expect.poll(left, { timeout: 5_000 }).toEqual([])
-    }, 60_000)
+    }, 120_000)
 
     test("serves on by its former files when a certificate has no key in the enclave", async () => {
       const stranger = await token.testbed.issue("P-256")
       const before = await readFile(conf)
       const { publisher: hasty } = await token.publisher(dir, {
         service: "httpd",
-        test_command: [...apache.reloadCommand.slice(0, -2), "-t"],
+        test_command: apache.commands.test,
         reload_command: apache.reloadCommand,
         key_syntax: binding,
         reload_wait_ms: 3_000,
-        start_command: [...apache.reloadCommand.slice(0, -1), "start"],
+        start_command: apache.commands.start,
         force_start: false,
       })
       const refused = await hasty.publish(token.publication(target(), stranger)).catch((e) => e)
@@ -132,7 +137,7 @@ describe.each(["engine", "provider"] as const)("Apache through the %s", (binding
       expect(await readFile(conf)).toEqual(before)
       await apache.listening()
       await shake()
-    }, 60_000)
+    }, 120_000)
 
     test("keeps its files when its configuration fails the test", async () => {
       const before = await readFile(conf)
@@ -149,7 +154,7 @@ describe.each(["engine", "provider"] as const)("Apache through the %s", (binding
       await writeFile(apache.conf, whole)
       await publisher.publish(token.publication(target()))
       await shake()
-    }, 60_000)
+    }, 120_000)
 
     test("has said nothing secret", async () => {
       expect(lines.join("")).toContain("web server reloaded")

@@ -11,7 +11,7 @@ import { freePort } from "../../sim/testbed/free-port.js"
 import { handshake, Load } from "../../sim/testbed/handshake.js"
 import { ENGINE_PATH, opensslConf, PROVIDER_PATH } from "../../sim/testbed/openssl-conf.js"
 import { accepts } from "../../sim/testbed/server-process.js"
-import { moduleCopy, PublishedToken } from "./published-token.js"
+import { PublishedToken } from "./published-token.js"
 
 const LIBRARIES = { engine: ENGINE_PATH, provider: PROVIDER_PATH }
 
@@ -33,7 +33,6 @@ describe.each(["engine", "provider"] as const)("nginx through the %s", (binding)
 
     beforeAll(async () => {
       dir = join(token.testbed.dir, `targets-nginx-${binding}`)
-      const modulePath = await moduleCopy(dir)
       port = await freePort()
       // In a directory that is not there yet.
       stanza = join(dir, "stanzas", "published.conf")
@@ -42,8 +41,8 @@ describe.each(["engine", "provider"] as const)("nginx through the %s", (binding)
         OPENSSL_CONF: join(dir, "openssl.cnf"),
         TLSKEEP_ENDPOINT_FILE: token.testbed.endpointFile,
       }
-      await writeFile(env.OPENSSL_CONF, opensslConf(binding, modulePath))
-      await mkdir(join(dir, "temporary"))
+      await mkdir(join(dir, "temporary"), { recursive: true })
+      await writeFile(env.OPENSSL_CONF, opensslConf(binding, token.modulePath))
       await writeFile(join(dir, "nginx.conf"), nginxConf())
       command = [
         ...["env", "-i", ...Object.entries(env).map(([name, value]) => `${name}=${value}`)],
@@ -159,7 +158,7 @@ describe.each(["engine", "provider"] as const)("nginx through the %s", (binding)
       expect((await workers()).length).toBeGreaterThan(0)
       const left = async () => (await workers()).filter((pid) => before.includes(pid))
       await expect.poll(left, { timeout: 5_000 }).toEqual([])
-    }, 60_000)
+    }, 120_000)
 
     test("serves on by its former files when a certificate has no key in the enclave", async () => {
       const before = await readFile(stanza)

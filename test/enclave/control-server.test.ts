@@ -322,7 +322,9 @@ describe("tokens", () => {
     kms = async () => next.pem
     const renewal = { certificates: [await certify(next)], encryptionContext: null }
     const [, renewed] = await client.ask("provision", { ...PROVISION, ...renewal })
-    expect(tokenDescriptionSchema.parse(renewed).retiringFingerprints).toEqual([key.fingerprint.toString("hex")])
+    expect(tokenDescriptionSchema.parse(renewed).retiringFingerprints).toEqual([
+      key.fingerprint.toString("hex"),
+    ])
     const retire = (fingerprint: Uint8Array) =>
       client.ask("retire", { label: "www", fingerprint: Buffer.from(fingerprint) })
     expect(await retire(next.fingerprint)).toEqual([0, null])

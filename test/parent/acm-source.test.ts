@@ -126,8 +126,9 @@ describe("what is refused", () => {
 
   it("a bucket that AWS has not", async () => {
     const acm = new AcmSource(aws, { certificateArn: arn, bucket: "none" })
-    const { code, advice } = await refusalOf(acm.fetch())
+    const { code, message, advice } = await refusalOf(acm.fetch())
     expect(code).toBe("acm-not-associated")
+    expect(message).toContain("no bucket aws-ec2-enclave-certificate-us-east-1-none")
     expect(advice).toContain("aws ec2 associate-enclave-certificate-iam-role")
   })
 

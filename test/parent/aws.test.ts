@@ -1,7 +1,7 @@
 /** Region, partition and credentials of the host side, as environment and instance give them. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest"
 import { partitionOf } from "../../parent/aws/region.js"
-import { awsClients, createAws, requireRegion } from "../../parent/aws.js"
+import { createAws } from "../../parent/aws.js"
 import { credentialsSchema } from "../../shared/protocol/control.js"
 import { readPrincipals } from "../../sim/iam/principals.js"
 import { writeImdsSettings } from "../../sim/imds/settings.js"
@@ -9,6 +9,8 @@ import { startTestSimulator, type TestSimulator } from "../sim/simulator.js"
 import { refusalOf } from "./refusal.js"
 import { openSilentServer } from "./silent-server.js"
 import { clearAwsEnvironment } from "./sim-environment.js"
+
+const EAST = { region: "us-east-1" }
 
 beforeEach(() => {
   clearAwsEnvironment()
@@ -20,8 +22,6 @@ describe("the region", () => {
   it("is the configured one before the environment's", async () => {
     vi.stubEnv("AWS_REGION", "eu-west-1")
     vi.stubEnv("AWS_DEFAULT_REGION", "eu-west-2")
-    expect(requireRegion("us-east-1")).toBe("us-east-1")
-    expect(requireRegion(undefined)).toBe("eu-west-1")
     expect((await createAws({ region: "us-east-1" })).region).toBe("us-east-1")
     expect((await createAws({})).region).toBe("eu-west-1")
     vi.stubEnv("AWS_REGION", "")
@@ -30,11 +30,9 @@ describe("the region", () => {
 
   it.each([undefined, ""])("is unknown where the environment has %j", async (value) => {
     vi.stubEnv("AWS_REGION", value)
-    for (const work of [() => awsClients(undefined), () => createAws({})]) {
-      const { code, advice } = await refusalOf(work)
-      expect(code).toBe("region-unknown")
-      expect(advice).toContain("aws.region")
-    }
+    const { code, advice } = await refusalOf(createAws({}))
+    expect(code).toBe("region-unknown")
+    expect(advice).toContain("aws.region")
   })
 })
 
@@ -89,7 +87,7 @@ describe("credentials", () => {
   it("are what the enclave takes", async () => {
     vi.stubEnv("AWS_ACCESS_KEY_ID", "ASIA0123456789ABCDEF")
     vi.stubEnv("AWS_SECRET_ACCESS_KEY", "s3cr3t")
-    const lasting = await awsClients("us-east-1").credentials()
+    const lasting = await (await createAws(EAST)).credentials()
     expect(lasting).toEqual({
       accessKeyId: "ASIA0123456789ABCDEF",
       secretAccessKey: "s3cr3t",
@@ -97,21 +95,22 @@ describe("credentials", () => {
     })
     expect(credentialsSchema.safeParse(lasting).success).toBe(true)
     vi.stubEnv("AWS_SESSION_TOKEN", "t0ken")
-    expect((await awsClients("us-east-1").credentials()).sessionToken).toBe("t0ken")
+    expect((await (await createAws(EAST)).credentials()).sessionToken).toBe("t0ken")
   })
 
   it("that nobody gives are named as missing", async () => {
-    const { code, advice } = await refusalOf(awsClients("us-east-1").credentials())
+    const { code, advice } = await refusalOf((await createAws(EAST)).credentials())
     expect(code).toBe("credentials-unavailable")
     expect(advice).toContain("instance profile")
   })
 
   it("are not waited for once the caller leaves", async () => {
+    const aws = await createAws(EAST)
     const silent = await openSilentServer()
     vi.stubEnv("AWS_EC2_METADATA_DISABLED", undefined)
     vi.stubEnv("AWS_EC2_METADATA_SERVICE_ENDPOINT", silent.url)
     const leaving = new AbortController()
-    const waiting = awsClients("us-east-1").credentials(leaving.signal)
+    const waiting = aws.credentials(leaving.signal)
     leaving.abort(new Error("gone"))
     await expect(waiting).rejects.toThrow("gone")
     await silent.close()

@@ -1,5 +1,8 @@
 /** Key objects from the simulated S3, by the real SDK. */
+import { once } from "node:events"
 import { rmSync, writeFileSync } from "node:fs"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
 import { join } from "node:path"
 import { S3Client } from "@aws-sdk/client-s3"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
@@ -280,7 +283,7 @@ describe("what is refused", () => {
 })
 
 describe("S3 out of reach", () => {
-  function clientFor(endpoint: string): S3Client {
+  function clientFor(endpoint: string, timeoutMs = 300): S3Client {
     const { accessKeyId, secretAccessKey } = session
     return new S3Client({
       region: REGION,
@@ -288,7 +291,7 @@ describe("S3 out of reach", () => {
       forcePathStyle: true,
       maxAttempts: 1,
       credentials: { accessKeyId, secretAccessKey },
-      requestHandler: { connectionTimeout: 300, socketTimeout: 300 },
+      requestHandler: { connectionTimeout: timeoutMs, socketTimeout: timeoutMs },
     })
   }
 
@@ -305,6 +308,22 @@ describe("S3 out of reach", () => {
     const source = new S3Source(clientFor(silent.url), URI)
     expect((await refusalOf(source.fetch())).code).toBe("s3-unreachable")
     await silent.close()
+  })
+
+  it("somebody stops in the middle of the object, and is left when the fetch is called off", async () => {
+    const leaving = new AbortController()
+    const server = createServer((_request, response) => {
+      response.writeHead(200, { etag: '"1"', "content-length": 1_000 })
+      response.write("{")
+      setTimeout(() => leaving.abort(), 50)
+    })
+    const left = once(server, "connection").then(([socket]) => once(socket, "close"))
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+    const { port } = server.address() as AddressInfo
+    const source = new S3Source(clientFor(`http://127.0.0.1:${port}`, 10_000), URI)
+    expect((await refusalOf(source.fetch(leaving.signal))).code).toBe("fetch-aborted")
+    await left
+    await new Promise((resolve) => server.close(resolve))
   })
 
   it("its certificate is of no authority that is trusted", async () => {

@@ -174,6 +174,23 @@ describe("where no agent runs", () => {
   })
 })
 
+it("shows what it is doing on a terminal, one without a size too", async () => {
+  const keyArn = await seedKmsKey({ dir: sim.dir, policy: released(PCR0) })
+  const { accessKeyId, secretAccessKey } = readAdmin(sim.paths)
+  const out = join(dir, "terminal.json")
+  const words = [process.execPath, cli.path, "seal", ...files, "--kms-key-id", keyArn]
+  const command = `exec ${[...words, "--output", out].join(" ")} 2>/dev/tty`
+  const { code, stdout } = await run("script", ["-qec", command, "/dev/null"], {
+    ...simEnvironment(sim.info),
+    AWS_ACCESS_KEY_ID: accessKeyId,
+    AWS_SECRET_ACCESS_KEY: secretAccessKey,
+    TERM: "xterm",
+  })
+  expect(code).toBe(0)
+  expect(stdout).toMatch(/^encrypting the private key under the KMS key\r?$/m)
+  expect(stdout).toContain(`sealed under ${keyArn}: ${out}`)
+})
+
 describe("a key policy", () => {
   const policy = (Condition: object, more: object = {}) =>
     JSON.stringify({

@@ -39,7 +39,7 @@ beforeEach(async () => {
         {
           label: "web",
           source: { S3: { uri: "s3://keys/x" } },
-          target: { Snippet: { path: join(dir, "x.conf") } },
+          target: { Snippet: { path: "/srv/x.conf" } },
         },
       ],
     }),
@@ -120,7 +120,7 @@ describe("tlskeep status", () => {
         {
           label: "web",
           source: { S3: { uri: "s3://keys/x" } },
-          target: { Snippet: { path: join(dir, "x.conf") } },
+          target: { Snippet: { path: "/srv/x.conf" } },
         },
       ],
     })

@@ -13,6 +13,7 @@ import { build } from "esbuild"
 import type { FastifyInstance } from "fastify"
 import { pino } from "pino"
 import { Nsm } from "../../enclave/nsm/index.js"
+import { ensureAcmBucket } from "../../sim/acm/associate.js"
 import { ensureCa } from "../../sim/ca.js"
 import { ensurePrincipals, SESSION_TTL_SECS } from "../../sim/iam/principals.js"
 import { buildIamServer } from "../../sim/iam/server.js"
@@ -43,6 +44,7 @@ export async function startTestSimulator(
   for (const dir of [paths.s3Dir, paths.kmsDir, paths.vsockDir]) mkdirSync(dir)
   await ensureCa(paths)
   ensurePrincipals(paths)
+  ensureAcmBucket(paths)
   const pki = await createNitroPki(paths.nitroPkiDir)
   const rootFingerprintFile = defaultRootFile(paths.nitroPkiDir)
   const sessionTtlSecs = options.sessionTtlSecs ?? SESSION_TTL_SECS
