@@ -24,7 +24,7 @@ import { createNitroPki, ROOT_FINGERPRINT_FILE } from "./nsm/index.js"
 import { KMS_HOST, type SimPaths } from "./paths.js"
 import type { ReadyMessage } from "./services.js"
 
-const START_TIMEOUT_MS = 20_000
+const START_TIMEOUT_MS = 60_000
 const STOP_TIMEOUT_MS = 5_000
 /** Beside the KMS, the real service's file lists many more. */
 const ALLOWLIST = { allowlist: [{ address: KMS_HOST, port: 443 }] }

@@ -65,9 +65,9 @@ describe.each(["engine", "provider"] as const)("Apache through the %s", (binding
     function newPublisher() {
       return token.publisher(dir, {
         service: "httpd",
-        test_command: apache.testCommand,
+        test_command: apache.commands.test,
         reload_command: apache.reloadCommand,
-        start_command: apache.startCommand,
+        start_command: apache.commands.start,
         key_syntax: binding,
       })
     }
@@ -123,11 +123,11 @@ describe.each(["engine", "provider"] as const)("Apache through the %s", (binding
       const before = await readFile(conf)
       const { publisher: hasty } = await token.publisher(dir, {
         service: "httpd",
-        test_command: apache.testCommand,
+        test_command: apache.commands.test,
         reload_command: apache.reloadCommand,
         key_syntax: binding,
         reload_wait_ms: 3_000,
-        start_command: apache.startCommand,
+        start_command: apache.commands.start,
         force_start: false,
       })
       const refused = await hasty.publish(token.publication(target(), stranger)).catch((e) => e)
