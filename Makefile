@@ -43,6 +43,26 @@ enclave: dist native ## Bundle the production enclave programs that Dockerfile.e
 	@node scripts/bundle-image.mjs enclave
 	@node scripts/bundle-image.mjs enclave-general
 
+# docker, or buildah where there is none.
+CONTAINER_TOOL ?= $(shell command -v docker >/dev/null && echo docker build || echo buildah build --format docker)
+CONTAINER_TAG ?= tlskeep-enclave:latest
+NODE_IMAGE ?= node:24-bookworm
+IMAGE ?= enclave
+EIF ?= $(BUILD)/tlskeep.eif
+
+.PHONY: container eif test-vm
+container: ## Build the enclave's container image from Dockerfile.enclave
+	@$(CONTAINER_TOOL) -f Dockerfile.enclave -t $(CONTAINER_TAG) \
+	  --build-arg NODE_IMAGE=$(NODE_IMAGE) --build-arg IMAGE=$(IMAGE) .
+
+eif: dist container ## Pack it into EIF by nitro-cli, signed with PRIVATE_KEY and SIGNING_CERTIFICATE
+	@mkdir -p $(dir $(EIF))
+	@scripts/build-eif.sh $(CONTAINER_TAG) $(EIF) $(PRIVATE_KEY) $(SIGNING_CERTIFICATE)
+
+test-vm: build enclave ## Boot the enclave image in a virtual machine and serve a page from it
+	@node scripts/bundle-image.mjs enclave-vm
+	@scripts/vm/run-tests.sh
+
 sim: build ## Bring the local AWS up below SIM_DIR (/tmp/tlskeep-aws) until interrupted
 	@node dist/sim/main.js up --dir $(SIM_DIR)
 

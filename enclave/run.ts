@@ -5,6 +5,7 @@
 import type { Duplex } from "node:stream"
 import type { Logger } from "pino"
 import type { Address } from "../shared/address.js"
+import { PCR_COUNT } from "../shared/attestation/index.js"
 import type { TransportOptions } from "../shared/transport/transport.js"
 import { VERSION } from "../shared/version.js"
 import { describer, measure } from "./description.js"
@@ -57,6 +58,8 @@ export async function runEnclave(edges: Edges): Promise<RunningEnclave> {
   const provisioner = new Provisioner(store, recipientDecrypt(nsm, agent))
   const latency = new LatencyMeter()
   const measurement = await measure(nsm)
+  // Nothing here extends the PCRs that are not locked at boot: nobody shall.
+  await nsm.lockPcrs(PCR_COUNT)
 
   const signing = await serve({
     address: edges.signing,

@@ -7,6 +7,7 @@ import { VERSION } from "../shared/version.js"
 import type { AgentOptions } from "./commands/agent.js"
 import type { ConfigCheckOptions } from "./commands/config.js"
 import type { DoctorOptions } from "./commands/doctor.js"
+import { addEifCommands } from "./commands/eif-options.js"
 import type { ReplaceOptions } from "./commands/enclave.js"
 import type { PolicyOptions } from "./commands/policy.js"
 import type { SealOptions } from "./commands/seal.js"
@@ -134,6 +135,8 @@ program
     const { configCheckCommand } = await import("./commands/config.js")
     process.stdout.write(`${await configCheckCommand(file, options)}\n`)
   })
+
+addEifCommands(program)
 
 try {
   await program.parseAsync()

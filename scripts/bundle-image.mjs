@@ -2,14 +2,19 @@
 //
 //   node scripts/bundle-image.mjs enclave           the production program, for Dockerfile.enclave
 //   node scripts/bundle-image.mjs enclave-general   the same under the usage policy `general`
+//   node scripts/bundle-image.mjs enclave-vm        production's, but for the roots of KMS and the
+//                                                   parent's CID, for the virtual machine's tests
 //   node scripts/bundle-image.mjs simulator         the simulator's images: one for each policy, and
 //                                                   one that differs from the first in one byte,
 //                                                   which no key policy names
+import { execFile } from "node:child_process"
 import { createHash } from "node:crypto"
-import { mkdir, readFile, writeFile } from "node:fs/promises"
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
 import { build } from "esbuild"
 
+const execFileAsync = promisify(execFile)
 const root = fileURLToPath(new URL("..", import.meta.url))
 /** Folder of each image, and its programs by the name that they have in it. */
 const IMAGES = {
@@ -17,6 +22,10 @@ const IMAGES = {
   "enclave-general": {
     folder: "build/enclave-general",
     programs: { "enclave.mjs": "dist/enclave/main-general.js" },
+  },
+  "enclave-vm": {
+    folder: "build/enclave-vm",
+    programs: { "enclave.mjs": "dist/sim/enclave-vm.js" },
   },
   simulator: {
     folder: "build/image",
@@ -32,11 +41,15 @@ const image = IMAGES[name]
 if (image === undefined) throw new Error(`name one of: ${Object.keys(IMAGES).join(", ")}`)
 
 const folder = `${root}${image.folder}`
-const addon = await readFile(`${root}build/native/addon/tlskeep_addon.node`)
-const addonDigest = createHash("sha256").update(addon).digest("hex")
-
+const addonFile = `${folder}/tlskeep_addon.node`
 await mkdir(folder, { recursive: true })
-await writeFile(`${folder}/tlskeep_addon.node`, addon)
+await copyFile(`${root}build/native/addon/tlskeep_addon.node`, addonFile)
+// Debug information names folders of the machine that built it, and is half of the file.
+await execFileAsync("strip", ["--strip-debug", addonFile])
+const addonDigest = createHash("sha256")
+  .update(await readFile(addonFile))
+  .digest("hex")
+
 for (const [program, entry] of Object.entries(image.programs)) {
   await bundle(`${root}${entry}`, `${folder}/${program}`)
 }

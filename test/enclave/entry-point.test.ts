@@ -72,3 +72,13 @@ describe.each<[string, Policy]>([
     expect(policiesIn(inputs)).toEqual([policy])
   })
 })
+
+describe("sim/enclave-vm.ts", () => {
+  it("is production's service and nothing of the simulator", async () => {
+    const inputs = await inputsOf("sim/enclave-vm.ts")
+    const production = await inputsOf("enclave/main.ts")
+    const isIn = (paths: string[]) => (path: string) => !paths.includes(path)
+    expect(inputs.filter(isIn(production))).toEqual(["sim/enclave-vm.ts"])
+    expect(production.filter(isIn(inputs))).toEqual(["enclave/main.ts"])
+  })
+})

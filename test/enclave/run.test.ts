@@ -5,6 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest"
+import { Nsm } from "../../enclave/nsm/index.js"
 import { TLS_SERVER_POLICY } from "../../enclave/policy/tls-server.js"
 import { type Edges, type RunningEnclave, runEnclave } from "../../enclave/run.js"
 import { enclaveDescriptionSchema } from "../../shared/protocol/control.js"
@@ -152,6 +153,22 @@ describe("the enclave", () => {
     for (const secret of secrets) {
       expect(lines.join("")).not.toContain(secret)
     }
+  })
+
+  it("locks every PCR, so that nothing can be added to what is attested", async () => {
+    const made = edges()
+    const nsm = new Nsm(made.edges.nsm)
+    await nsm.extendPcr(16, Buffer.from("before"))
+    made.edges.signing = { kind: "unix", path: join(dir, "signing-2") }
+    made.edges.control = { kind: "unix", path: join(dir, "control-2") }
+    const other = await runEnclave(made.edges)
+    cleanups.push(() => other.stop())
+    for (const index of [16, 31]) {
+      await expect(nsm.extendPcr(index, Buffer.from("after"))).rejects.toMatchObject({
+        code: "read-only-index",
+      })
+    }
+    expect((await nsm.describe()).lockedPcrs).toHaveLength(32)
   })
 
   it("ends a token that nobody refreshes for 48 h", async () => {
