@@ -22,7 +22,7 @@ let site: Site
 let clock: Clock
 beforeAll(async () => {
   testbed = await Testbed.up()
-  clock = Clock.create(join(testbed.dir, "clock"))
+  clock = Clock.create(join(testbed.dir, "faketime"))
   site = await Site.create(testbed, {
     ...{ name: "clock", service: "httpd", target: "Snippet" },
     tokens: [{ label: "web", keyType: "P-256" }],
