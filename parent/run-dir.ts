@@ -63,6 +63,7 @@ export class RunDir {
   }
 
   async writeEndpoint(address: Address): Promise<void> {
+    if ((await this.endpoint()) === formatAddress(address)) return
     await this.#write(this.endpointFile, `${formatAddress(address)}\n`, 0o644)
   }
 

@@ -2,9 +2,13 @@
 // §2.3 for Edwards keys).
 #include "object.h"
 
+#include <algorithm>
+
 namespace tlskeep {
 namespace {
 
+// The states of a token's keys, the current one's without a name.
+constexpr const char* kKeyStates[] = {"", "next", "retiring"};
 constexpr std::size_t kCheckValueBytes = 3;
 // CKA_CERTIFICATE_CATEGORY, PKCS #11 v2.40 base §4.6.2
 constexpr CK_ULONG kCategoryTokenUser = 1;
@@ -73,6 +77,27 @@ Object CommonKey(CK_OBJECT_CLASS object_class, const std::string& label, const P
 }
 
 }  // namespace
+
+std::string KeyLabel(const std::string& token_label, const std::string& state) {
+  return state.empty() ? token_label : token_label + " " + state;
+}
+
+bool Matches(const Object& object, std::span<const CK_ATTRIBUTE> wanted) {
+  const bool by_id = object.object_class != CKO_CERTIFICATE &&
+                     std::any_of(wanted.begin(), wanted.end(),
+                                 [](const CK_ATTRIBUTE& attribute) { return attribute.type == CKA_ID; });
+  const auto is_former_label = [&](const CK_ATTRIBUTE& attribute) {
+    const ByteView value(static_cast<const std::uint8_t*>(attribute.pValue), attribute.ulValueLen);
+    return std::any_of(std::begin(kKeyStates), std::end(kKeyStates), [&](const char* state) {
+      const std::string label = KeyLabel(object.label, state);
+      return std::equal(value.begin(), value.end(), AsBytes(label).begin(), AsBytes(label).end());
+    });
+  };
+  return std::all_of(wanted.begin(), wanted.end(), [&](const CK_ATTRIBUTE& attribute) {
+    if (by_id && attribute.type == CKA_LABEL && is_former_label(attribute)) return true;
+    return object.attributes.Matches({&attribute, 1});
+  });
+}
 
 Object MakePrivateKey(const std::string& label, const PublicKey& key, const Certificate* leaf,
                       std::span<const Offer> offers, std::vector<HashAlgorithm> hashes) {

@@ -23,6 +23,13 @@ struct Object {
   std::vector<HashAlgorithm> hashes;  // of a private key: what the enclave's policy admits
 };
 
+// Whether a search for `wanted` finds the object. A key that is asked for by CKA_ID is found by each CKA_LABEL
+// that it has in its life: consumers remember both, and look for it again in another process.
+bool Matches(const Object& object, std::span<const CK_ATTRIBUTE> wanted);
+
+// CKA_LABEL of a token's key in this state: "", "next" or "retiring".
+std::string KeyLabel(const std::string& token_label, const std::string& state);
+
 // `offers`: all mechanisms for the key. Each half takes its own uses of them.
 Object MakePrivateKey(const std::string& label, const PublicKey& key, const Certificate* leaf,
                       std::span<const Offer> offers, std::vector<HashAlgorithm> hashes);

@@ -71,7 +71,7 @@ Token MakeToken(Libcrypto& libcrypto, ListedToken listed) {
   add_pair(key, PolicyOf(listed), leaf, listed.label);
   for (const FurtherKey& further : listed.further_keys) {
     add_pair(ParsePublicKey(libcrypto, further.public_key), PolicyOf(further), nullptr,
-             listed.label + " " + further.state);
+             KeyLabel(listed.label, further.state));
   }
   for (const Offer& offer : OffersFor(kNoKey, {})) token.offers.push_back(offer);
   for (std::size_t position = 0; position < chain.size(); ++position) {

@@ -219,12 +219,25 @@ TEST_F(ObjectTest, AKeyIsFoundByItsIdBeforeWhileAndAfterItIsTheCurrentOne) {
     EXPECT_EQ(module_->C_GetMechanismInfo(FirstSlot(), type, &info), CKR_OK);
   }
 
+  // What a consumer remembers of it finds it in every later state, in another process, too.
+  const auto find_as = [&](std::string_view label) {
+    return Find(session, {ClassIs(CKO_PRIVATE_KEY), by_id, LabelIs(label)});
+  };
+  const auto expect_found_as_ever = [&] {
+    for (const char* label : {"web", "web next", "web retiring"}) EXPECT_EQ(find_as(label), found) << label;
+    for (const char* label : {"", "we", "web next ", "web other"}) EXPECT_TRUE(find_as(label).empty()) << label;
+  };
+  expect_found_as_ever();
+  EXPECT_TRUE(Find(session, {ClassIs(CKO_PRIVATE_KEY), LabelIs("web retiring")}).empty());
+
   enclave_->Provision(std::move(renewal));
   EXPECT_EQ(find_next(), found);
+  expect_found_as_ever();
   EXPECT_EQ(Attribute(session, found[0], CKA_LABEL), ToBytes(AsBytes(kLabel)));
   enclave_->Provision(MakeFakeToken(kLabel, kPin, KeyKind::kP256));
   EXPECT_EQ(find_next(), found);
   EXPECT_EQ(Attribute(session, found[0], CKA_LABEL), ToBytes(AsBytes("web retiring")));
+  expect_found_as_ever();
   EXPECT_EQ(SignEcdsaOnce(session, found[0], next), CKR_OK);
 }
 
