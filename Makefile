@@ -75,8 +75,9 @@ test: test-deps build native-tests ## Run all checks and tests
 	@node scripts/run-tests.mjs
 
 .PHONY: test-long sanitize fuzz
-test-long: native-tests ## Run the native endurance tests with their full counts
+test-long: image native-tests ## Run the endurance tests with their full counts: native ones, tokens' lives under load
 	@TLSKEEP_TEST_LONG=1 ctest --test-dir $(BUILD)/native -R LoadTest --output-on-failure --no-tests=error
+	@TLSKEEP_TEST_LONG=1 node_modules/.bin/vitest run test/e2e/life
 
 sanitize: deps ## Run the native tests under ASan and UBSan, TSan, and valgrind
 	@JOBS=$(JOBS) scripts/sanitize-native.sh

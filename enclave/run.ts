@@ -8,13 +8,14 @@ import type { Address } from "../shared/address.js"
 import { PCR_COUNT } from "../shared/attestation/index.js"
 import type { TransportOptions } from "../shared/transport/transport.js"
 import { VERSION } from "../shared/version.js"
-import { describer } from "./description.js"
+import { describer, measure } from "./description.js"
 import { recipientDecrypt } from "./kms/recipient-decrypt.js"
 import { RelayAgent } from "./kms/relay-agent.js"
 import { Nsm, type NsmDevice } from "./nsm/index.js"
 import { Ownership } from "./ownership.js"
 import type { UsagePolicy } from "./policy/usage-policy.js"
 import { ControlConnection } from "./server/control-connection.js"
+import { LatencyMeter } from "./server/latency.js"
 import { serve } from "./server/serve.js"
 import { SigningConnection } from "./server/signing-connection.js"
 import { Provisioner } from "./token/provisioner.js"
@@ -55,7 +56,8 @@ export async function runEnclave(edges: Edges): Promise<RunningEnclave> {
   const ownership = new Ownership()
   const agent = new RelayAgent({ connectRelay: edges.connectKmsRelay, roots: edges.kmsRoots })
   const provisioner = new Provisioner(store, recipientDecrypt(nsm, agent))
-  const describe = await describer({ nsm, store, policy, ownership, version: VERSION })
+  const latency = new LatencyMeter()
+  const measurement = await measure(nsm)
   // Nothing here extends the PCRs that are not locked at boot: nobody shall.
   await nsm.lockPcrs(PCR_COUNT)
 
@@ -64,15 +66,22 @@ export async function runEnclave(edges: Edges): Promise<RunningEnclave> {
     transport,
     maxConnections: MAX_SIGNING_CONNECTIONS,
     log,
-    open: (stream, onClosed) => new SigningConnection(stream, { store, policy, log }, onClosed),
+    open: (stream, onClosed) =>
+      new SigningConnection(stream, { store, policy, latency, log }, onClosed),
   })
+  const about = { measurement, store, policy, ownership, signing, latency, version: VERSION }
+  const describe = describer(about)
   const control = await serve({
     address: edges.control,
     transport,
     maxConnections: MAX_CONTROL_CONNECTIONS,
     log,
     open: (stream, onClosed) =>
-      new ControlConnection(stream, { ownership, provisioner, store, describe, log }, onClosed),
+      new ControlConnection(
+        stream,
+        { ownership, provisioner, store, signing, describe, log },
+        onClosed,
+      ),
   }).catch(async (error: unknown) => {
     // Half an enclave must not stay up: nobody could provision it.
     await signing.close()
@@ -81,7 +90,7 @@ export async function runEnclave(edges: Edges): Promise<RunningEnclave> {
   const sweeper = setInterval(() => {
     for (const tokenLabel of store.sweep()) log.warn({ tokenLabel }, "token expired")
   }, SWEEP_INTERVAL_MS)
-  const { moduleId, debug } = describe()
+  const { moduleId, debug } = measurement
   log.info({ version: VERSION, moduleId, debug, policy: policy.name }, "enclave serves")
   return {
     stop: async () => {

@@ -30,6 +30,7 @@ const ADVICE: Partial<Record<ControlCode, string>> = {
   "malformed-private-key": "Seal an unencrypted private key in PEM.",
   "unsupported-key-type": "Use an RSA key of 2048 to 4096 bits, P-256, P-384 or Ed25519.",
   "malformed-key-id": "Give the KMS key's full ARN; key and agent must be in one region.",
+  "unknown-key": "Wait for the agent's next try: it stages the key again.",
   "too-many-tokens": "Remove tokens from the configuration.",
 }
 

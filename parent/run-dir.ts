@@ -1,9 +1,10 @@
 /**
  * The run directory: what must outlive the agent's own restart and be lost at the machine's: the
- * control secret that owns the enclave, the tokens' PINs, the endpoint file, certificates.
+ * control secrets that own the enclaves, the tokens' PINs, the endpoint file, certificates, and the key
+ * objects last seen.
  */
 import { randomBytes } from "node:crypto"
-import { chmod, chown, mkdir, readFile } from "node:fs/promises"
+import { chmod, chown, mkdir, readFile, rm } from "node:fs/promises"
 import { join } from "node:path"
 import writeFileAtomic from "write-file-atomic"
 import { type Address, formatAddress } from "../shared/address.js"
@@ -14,6 +15,13 @@ import { AgentError } from "./errors.js"
 /** 128 bits in 22 characters: libp11 0.4.12 cuts a PIN from a `pin-source` file at 31. */
 const RANDOM_PIN_BYTES = 16
 const PIN_MODE = 0o640
+
+/** An enclave has a twin while it is being replaced: each has a name and a control secret of its own. */
+export type EnclaveSlot = "first" | "second"
+const SECRET_FILES: Readonly<Record<EnclaveSlot, string>> = {
+  first: "control-secret",
+  second: "control-secret-2",
+}
 
 /** Every method but {@link RunDir.open} throws AgentError `run-dir-unusable`, too. */
 export class RunDir {
@@ -31,7 +39,7 @@ export class RunDir {
   static async open(path: string): Promise<RunDir> {
     try {
       // Servers traverse it; what is secret in it has a mode of its own.
-      for (const part of ["", "pins", "certificates"]) {
+      for (const part of ["", "pins", "certificates", "objects"]) {
         const directory = join(path, part)
         const made = await mkdir(directory, { recursive: true })
         // mkdir obeys the umask, which services set tight. A directory that was there already keeps
@@ -49,8 +57,33 @@ export class RunDir {
     return join(this.path, "endpoint")
   }
 
+  /** Where the agent answers `tlskeep status` and others. */
+  get agentSocket(): string {
+    return join(this.path, "agent.sock")
+  }
+
   async writeEndpoint(address: Address): Promise<void> {
+    if ((await this.endpoint()) === formatAddress(address)) return
     await this.#write(this.endpointFile, `${formatAddress(address)}\n`, 0o644)
+  }
+
+  /** The address that the endpoint file names, as it stands there. */
+  async endpoint(): Promise<string | undefined> {
+    return (await this.#read("endpoint"))?.trim()
+  }
+
+  /** A file that names another address, for the work; servers keep theirs. */
+  async withEndpointFile<Result>(
+    address: Address,
+    work: (file: string) => Promise<Result>,
+  ): Promise<Result> {
+    const file = join(this.path, "endpoint-trial")
+    await this.#write(file, `${formatAddress(address)}\n`, 0o644)
+    try {
+      return await work(file)
+    } finally {
+      await rm(file, { force: true })
+    }
   }
 
   certificateFile(service: string, label: string): string {
@@ -62,16 +95,16 @@ export class RunDir {
   }
 
   /** The secret that owns the enclave; undefined if this directory holds none yet. */
-  async controlSecret(): Promise<Buffer | undefined> {
-    const text = await this.#read("control-secret")
+  async controlSecret(slot: EnclaveSlot = "first"): Promise<Buffer | undefined> {
+    const text = await this.#read(SECRET_FILES[slot])
     const secret = Buffer.from(text?.trim() ?? "", "hex")
     return secret.length === CONTROL_SECRET_BYTES ? secret : undefined
   }
 
   /** Makes and keeps a new control secret, for an enclave that is about to be started. */
-  async newControlSecret(): Promise<Buffer> {
+  async newControlSecret(slot: EnclaveSlot = "first"): Promise<Buffer> {
     const secret = randomBytes(CONTROL_SECRET_BYTES)
-    await this.#write(join(this.path, "control-secret"), `${secret.toString("hex")}\n`, 0o600)
+    await this.#write(join(this.path, SECRET_FILES[slot]), `${secret.toString("hex")}\n`, 0o600)
     return secret
   }
 
@@ -91,6 +124,16 @@ export class RunDir {
       throw unusable(this.path, cause)
     }
     return pin
+  }
+
+  /** What {@link keepObject} kept for a token. */
+  async keptObject(label: string): Promise<string | undefined> {
+    return this.#read(join("objects", `${hex(label)}.json`))
+  }
+
+  /** Keeps a token's key object, for the agent's next start while the source is away. */
+  async keepObject(label: string, content: string): Promise<void> {
+    await this.#write(join(this.path, "objects", `${hex(label)}.json`), content, 0o600)
   }
 
   async #write(path: string, content: string, mode: number): Promise<void> {

@@ -18,6 +18,7 @@ test_packages=(
   libgtest-dev
   nginx haproxy stunnel4 p11-kit p11-kit-modules gnutls-bin
   openjdk-17-jdk-headless openssh-client python3-pykcs11
+  prometheus systemd libfaketime
 )
 if [ "${1:-}" = test ]; then packages+=("${test_packages[@]}"); fi
 # From bookworm-backports; tests of the provider are skipped, with a reason, where it is not to be had.

@@ -7,7 +7,7 @@ import { randomBytes, webcrypto } from "node:crypto"
 import { join } from "node:path"
 import * as x509 from "@peculiar/x509"
 import { readIfThere, writeFileInOneStep } from "./files.js"
-import { KMS_HOST, S3_HOST, type SimPaths } from "./paths.js"
+import { IAM_HOST, KMS_HOST, S3_HOST, type SimPaths } from "./paths.js"
 
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" }
 const CA_NAME = "CN=tlskeep simulator CA, O=tlskeep simulator"
@@ -19,10 +19,12 @@ const DAY_MS = 86_400_000
 const SERVER_NAMES = {
   kms: [KMS_HOST, "localhost"],
   s3: [S3_HOST, `*.${S3_HOST}`, "localhost", "*.localhost"],
+  iam: [IAM_HOST, "localhost"],
 } as const
 
 /** Services with a certificate of their own. */
 export type TlsService = keyof typeof SERVER_NAMES
+const SERVICES = Object.keys(SERVER_NAMES) as TlsService[]
 
 /** What an HTTPS server needs: PEM certificate chain and PKCS#8 key. */
 export interface ServerIdentity {
@@ -32,9 +34,13 @@ export interface ServerIdentity {
 
 x509.cryptoProvider.set(webcrypto)
 
-/** Makes the CA and the server certificates that are not there yet. */
+/**
+ * Makes the CA and the server certificates unless they are there. A directory made before one of
+ * the services existed gets a new CA, since the old one's key is kept nowhere.
+ */
 export async function ensureCa(paths: SimPaths): Promise<void> {
-  if (readIfThere(paths.caFile) !== undefined) return
+  const needed = [paths.caFile, ...SERVICES.map((name) => identityFiles(paths, name).certFile)]
+  if (needed.every((file) => readIfThere(file) !== undefined)) return
   const caKeys = await generateKeys()
   const caCert = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumber(),
@@ -51,7 +57,7 @@ export async function ensureCa(paths: SimPaths): Promise<void> {
       await x509.SubjectKeyIdentifierExtension.create(caKeys.publicKey),
     ],
   })
-  for (const service of Object.keys(SERVER_NAMES) as TlsService[]) {
+  for (const service of SERVICES) {
     await issueServerCertificate(paths, service, caCert, caKeys)
   }
   // Last, since its presence says that the rest is there. The CA's own key is kept nowhere.

@@ -10,6 +10,7 @@ import { CodedError } from "../shared/errors.js"
 import type { Apache } from "./testbed/apache.js"
 import type { BackgroundProcess } from "./testbed/background-process.js"
 import { CHECKOUT } from "./testbed/checkout.js"
+import { enclaveOfStatus } from "./testbed/enclave-of-status.js"
 import { needlesOf } from "./testbed/key-material.js"
 import { searchFiles, searchMemory } from "./testbed/key-search.js"
 import { readSnippet } from "./testbed/snippet.js"
@@ -160,7 +161,7 @@ async function report(
   say: Say,
 ): Promise<void> {
   const { stdout } = await testbed.tlskeep(["status", "--json", "--config", configFile])
-  const status = JSON.parse(stdout) as DemoStatus
+  const status = enclaveOfStatus(stdout) as DemoStatus
   const [token] = status.tokens
   const variables = await readSnippet(apache)
   const certificate = new X509Certificate(await readFile(variables.certificateFile))
@@ -199,7 +200,7 @@ async function refusal(testbed: Testbed, uri: string, apache: Apache, say: Say):
   await testbed.nitroCli("terminate-enclave", "--enclave-name", "tlskeep-changed")
   const refused = stdout.split("\n").find((line) => line.includes('"code":"kms-access-denied"'))
   if (exitCode !== 1 || refused === undefined) throw new CodedError("not-refused", stdout)
-  const { tokens } = JSON.parse(status.stdout) as { tokens: unknown[] }
+  const { tokens } = enclaveOfStatus(status.stdout) as { tokens: unknown[] }
   if (tokens.length > 0) throw new CodedError("not-refused", "the changed image holds a token")
   const { reason, advice } = JSON.parse(refused) as { reason: string; advice: string }
   say(`      agent: ${reason}`)

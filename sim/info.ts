@@ -25,7 +25,7 @@ const simInfoSchema = z.strictObject({
   instanceId: z.string(),
   roleArn: z.string(),
   instanceProfileArn: z.string(),
-  urls: z.strictObject({ kms: z.url(), s3: z.url(), imds: z.url() }),
+  urls: z.strictObject({ kms: z.url(), s3: z.url(), iam: z.url(), imds: z.url() }),
   /** DNS of the vsock-proxy: `name:port` → where it is simulated. */
   hosts: z.record(z.string(), z.strictObject({ host: z.string(), port: portSchema })),
   caFile: z.string(),
@@ -43,6 +43,7 @@ export type SimInfo = z.infer<typeof simInfoSchema>
 export interface ServicePorts {
   kms: number
   s3: number
+  iam: number
   imds: number
 }
 
@@ -63,6 +64,7 @@ export function describeSimulator(
     urls: {
       kms: `https://127.0.0.1:${ports.kms}`,
       s3: `https://127.0.0.1:${ports.s3}`,
+      iam: `https://127.0.0.1:${ports.iam}`,
       imds: `http://127.0.0.1:${ports.imds}`,
     },
     hosts: { [`${KMS_HOST}:443`]: { host: "127.0.0.1", port: ports.kms } },
@@ -96,6 +98,7 @@ export function simEnvironment(info: SimInfo): Record<string, string> {
     AWS_REGION: info.region,
     AWS_ENDPOINT_URL_S3: info.urls.s3,
     AWS_ENDPOINT_URL_KMS: info.urls.kms,
+    AWS_ENDPOINT_URL_IAM: info.urls.iam,
     AWS_EC2_METADATA_SERVICE_ENDPOINT: info.urls.imds,
     NODE_EXTRA_CA_CERTS: info.caFile,
     TLSKEEP_SIM_DIR: info.dir,

@@ -2,11 +2,12 @@
 import { Command } from "commander"
 import { pino } from "pino"
 import { CodedError } from "../shared/errors.js"
+import { acmCommand } from "./acm/command.js"
 import { ensureCa } from "./ca.js"
 import { ensurePrincipals, SESSION_TTL_SECS } from "./iam/principals.js"
 import { stopWithParent } from "./lifecycle.js"
 import { type SimPaths, simPaths } from "./paths.js"
-import { runImds, runKms, runS3, runVsockProxy } from "./services.js"
+import { runIam, runImds, runKms, runS3, runVsockProxy } from "./services.js"
 import { startSimulator } from "./up.js"
 
 interface ServiceFlags {
@@ -29,6 +30,7 @@ service("kms")
     runKms({ ...(await prepare(flags, "kms")), rootFingerprintFile: flags.nitroRoot }),
   )
 service("s3").action(async (flags: ServiceFlags) => runS3(await prepare(flags, "s3")))
+service("iam").action(async (flags: ServiceFlags) => runIam(await prepare(flags, "iam")))
 service("imds")
   .option("--session-ttl-secs <n>", "life of the role's sessions", String(SESSION_TTL_SECS))
   .action(async (flags: ServiceFlags & { sessionTtlSecs: string }) =>
@@ -38,6 +40,7 @@ service("imds")
     }),
   )
 
+program.addCommand(acmCommand())
 program
   .command("vsock-proxy")
   .option("--dir <dir>", "the simulator's directory", process.env.TLSKEEP_SIM_DIR)

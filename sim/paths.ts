@@ -15,6 +15,8 @@ export const INSTANCE_PROFILE_ARN = `arn:aws:iam::${ACCOUNT_ID}:instance-profile
 export const ADMIN_ARN = `arn:aws:iam::${ACCOUNT_ID}:user/admin`
 export const KMS_HOST = `kms.${REGION}.amazonaws.com`
 export const S3_HOST = `s3.${REGION}.amazonaws.com`
+/** IAM is one service for all regions of a partition. */
+export const IAM_HOST = "iam.amazonaws.com"
 
 /** Absolute paths of one simulator directory; nothing is created by asking. */
 export interface SimPaths {
@@ -28,6 +30,9 @@ export interface SimPaths {
   iamFile: string
   kmsDir: string
   s3Dir: string
+  /** Faults that S3 and IMDS play, read for every request. */
+  s3Settings: string
+  imdsSettings: string
   /** Held by `up` while it runs; enclaves end when it closes, as on an instance that stops. */
   powerSocket: string
   nitroPkiDir: string
@@ -53,6 +58,8 @@ export function simPaths(dir: string): SimPaths {
     iamFile: at("iam.json"),
     kmsDir: at("kms"),
     s3Dir: at("s3"),
+    s3Settings: at("s3-settings.json"),
+    imdsSettings: at("imds-settings.json"),
     powerSocket: at("power.sock"),
     nitroPkiDir: at("nitro-pki"),
     vsockDir: at("vsock"),

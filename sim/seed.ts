@@ -1,8 +1,9 @@
 /**
  * Fills the simulated account through its real APIs, for the demo and the tests: KMS keys with
- * policies, encrypted private keys, S3 objects, and certificates as ACM leaves them for enclaves.
+ * policies, encrypted private keys and S3 objects. Certificates of ACM are seeded by `acm/`.
  */
 import { Agent } from "node:https"
+import { IAMClient } from "@aws-sdk/client-iam"
 import { CreateKeyCommand, EncryptCommand, KMSClient } from "@aws-sdk/client-kms"
 import {
   CreateBucketCommand,
@@ -66,6 +67,15 @@ export function simS3Client(
 ): S3Client {
   const config = clientConfig(dir, requireSimInfo(dir).urls.s3, principal, options)
   return new S3Client({ ...config, forcePathStyle: true })
+}
+
+/** An IAM client of the SDK, the administrator's by default; destroy it after use. */
+export function simIamClient(
+  dir: string,
+  principal = readAdmin(simPaths(dir)),
+  options: ClientOptions = {},
+): IAMClient {
+  return new IAMClient(clientConfig(dir, requireSimInfo(dir).urls.iam, principal, options))
 }
 
 /** What {@link releaseKeyPolicy} admits. */
@@ -196,41 +206,4 @@ async function createBucket(client: S3Client, bucket: string): Promise<void> {
     if (error instanceof S3ServiceException && error.name === "BucketAlreadyOwnedByYou") return
     throw error
   }
-}
-
-/** A certificate as ACM associates it with the instance's role. */
-export interface AcmSeed {
-  dir: string
-  certificateArn: string
-  /** PEM of the leaf, and of its chain. */
-  certificate: string
-  certificateChain: string
-  /** PEM of the private key, at most 4096 bytes. */
-  privateKey: Uint8Array
-  keyArn: string
-}
-
-/**
- * Does what `aws ec2 associate-enclave-certificate-iam-role` does: encrypts the private key under
- * the KMS key and leaves the certificate in S3 where the role's agent looks for it.
- *
- * @returns where it lies.
- */
-export async function seedAcmCertificate(seed: AcmSeed): Promise<{ bucket: string; key: string }> {
-  const { partition, region, roleArn } = requireSimInfo(seed.dir)
-  const encrypted = await encryptUnderKey({
-    dir: seed.dir,
-    keyArn: seed.keyArn,
-    plaintext: seed.privateKey,
-  })
-  const bucket = `${partition}-ec2-enclave-certificate-${region}-prod`
-  const key = `${roleArn}/${seed.certificateArn}`
-  const body = JSON.stringify({
-    certificate: seed.certificate,
-    certificateChain: seed.certificateChain,
-    encryptedPrivateKey: Buffer.from(encrypted).toString("base64"),
-    encryptionMethod: "KMS",
-  })
-  await seedS3Object({ dir: seed.dir, bucket, key, body })
-  return { bucket, key }
 }

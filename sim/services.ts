@@ -4,6 +4,7 @@
  */
 import type { FastifyInstance } from "fastify"
 import type { Logger } from "pino"
+import { buildIamServer } from "./iam/server.js"
 import { buildImdsServer } from "./imds/server.js"
 import { defaultRootFile } from "./kms/recipient.js"
 import { buildKmsServer } from "./kms/server.js"
@@ -34,6 +35,10 @@ export async function runKms(
 
 export async function runS3(options: HttpServiceOptions): Promise<void> {
   await serve(buildS3Server(options), options)
+}
+
+export async function runIam(options: HttpServiceOptions): Promise<void> {
+  await serve(buildIamServer(options), options)
 }
 
 export async function runImds(

@@ -12,6 +12,7 @@ import type { Logger } from "pino"
 import { stringify } from "yaml"
 import { CodedError } from "../shared/errors.js"
 import { KMS_RELAY_PORT } from "../shared/protocol/limits.js"
+import { ensureAcmBucket } from "./acm/associate.js"
 import { ensureCa } from "./ca.js"
 import { readIfThere, writeFileInOneStep } from "./files.js"
 import { ensurePrincipals } from "./iam/principals.js"
@@ -23,7 +24,7 @@ import { createNitroPki, ROOT_FINGERPRINT_FILE } from "./nsm/index.js"
 import { KMS_HOST, type SimPaths } from "./paths.js"
 import type { ReadyMessage } from "./services.js"
 
-const START_TIMEOUT_MS = 20_000
+const START_TIMEOUT_MS = 60_000
 const STOP_TIMEOUT_MS = 5_000
 /** Beside the KMS, the real service's file lists many more. */
 const ALLOWLIST = { allowlist: [{ address: KMS_HOST, port: 443 }] }
@@ -60,15 +61,16 @@ export async function startSimulator(
     await children.stop()
   }
   try {
-    const [kms, s3, imds] = await Promise.all([
+    const [kms, s3, iam, imds] = await Promise.all([
       children.startHttp("kms"),
       children.startHttp("s3"),
+      children.startHttp("iam"),
       children.startHttp("imds"),
     ])
     const describe = () =>
       describeSimulator(
         paths,
-        { kms, s3, imds },
+        { kms, s3, iam, imds },
         { up: process.pid, ...children.pids },
         isRecording(paths),
       )
@@ -104,6 +106,7 @@ async function prepare(paths: SimPaths, record: boolean): Promise<void> {
   if (record) mkdirSync(paths.recordDir, { recursive: true })
   await ensureCa(paths)
   ensurePrincipals(paths)
+  ensureAcmBucket(paths)
   if (readIfThere(join(paths.nitroPkiDir, ROOT_FINGERPRINT_FILE)) === undefined) {
     await createNitroPki(paths.nitroPkiDir)
   }
@@ -163,7 +166,7 @@ class ServiceProcesses {
   }
 
   /** @returns the port it listens at. */
-  async startHttp(name: "kms" | "s3" | "imds"): Promise<number> {
+  async startHttp(name: "kms" | "s3" | "iam" | "imds"): Promise<number> {
     const port = await this.start(name, [])
     if (port === null) throw startFailure(name, "it listens at no port")
     return port

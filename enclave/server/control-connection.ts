@@ -5,6 +5,7 @@ import type { z } from "zod"
 import { isCodedError } from "../../shared/errors.js"
 import { FramedStream } from "../../shared/framed-stream.js"
 import {
+  activateSchema,
   ControlError,
   type ControlRequest,
   decodeControlRequest,
@@ -15,6 +16,7 @@ import {
   provisionSchema,
   refreshSchema,
   removeSchema,
+  retireSchema,
 } from "../../shared/protocol/control.js"
 import type { ControlCode } from "../../shared/protocol/control-codes.js"
 import { HELLO_TIMEOUT_MS, PROTOCOL_VERSION } from "../../shared/protocol/limits.js"
@@ -23,11 +25,13 @@ import type { Ownership } from "../ownership.js"
 import type { Provisioner } from "../token/provisioner.js"
 import { describeToken, type Token } from "../token/token.js"
 import type { TokenStore } from "../token/token-store.js"
+import type { Service } from "./serve.js"
 
 export interface ControlDeps {
   ownership: Ownership
   provisioner: Provisioner
   store: TokenStore
+  signing: Pick<Service, "drain">
   describe: Describe
   log: Logger
 }
@@ -88,7 +92,7 @@ export class ControlConnection {
   }
 
   async #dispatch({ op, fields }: ControlRequest): Promise<unknown> {
-    const { provisioner, store, describe } = this.#deps
+    const { provisioner, store, signing, describe, log } = this.#deps
     if (op === "hello") return this.#hello(fields)
     if (!this.#owner) throw helloRequired()
     switch (op) {
@@ -106,13 +110,35 @@ export class ControlConnection {
         return describeToken(token)
       }
       case "remove": {
-        const token = store.get(parse(removeSchema, fields).label)
-        if (token === undefined) throw new ControlError("unknown-token", "no such token")
+        const token = this.#token(parse(removeSchema, fields).label)
         store.remove(token)
         this.#log(token, "token removed")
         return null
       }
+      case "activate": {
+        const { label, fingerprint } = parse(activateSchema, fields)
+        const token = this.#token(label)
+        store.activate(token, fingerprint)
+        this.#log(token, "staged key is the current one")
+        return describeToken(token)
+      }
+      case "retire": {
+        const { label, fingerprint } = parse(retireSchema, fields)
+        const token = this.#token(label)
+        if (store.retire(token, fingerprint)) this.#log(token, "former key destroyed")
+        return null
+      }
+      case "drain":
+        signing.drain()
+        log.info("signing service draining")
+        return null
     }
+  }
+
+  #token(label: string): Token {
+    const token = this.#deps.store.get(label)
+    if (token === undefined) throw new ControlError("unknown-token", "no such token")
+    return token
   }
 
   #hello(fields: unknown): { version: number } {
@@ -124,8 +150,9 @@ export class ControlConnection {
   }
 
   #log(token: Token, event: string): void {
-    const fingerprint = token.current.fingerprint.toString("hex")
-    this.#deps.log.info({ tokenLabel: token.label, fingerprint, keyId: token.keyId }, event)
+    const { fingerprint, keyId } = token.current
+    const of = { tokenLabel: token.label, fingerprint: fingerprint.toString("hex"), keyId }
+    this.#deps.log.info(of, event)
   }
 
   /** Every outcome, a bug of ours included, is a well-formed answer. */

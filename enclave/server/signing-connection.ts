@@ -24,11 +24,13 @@ import type { UsagePolicy } from "../policy/usage-policy.js"
 import type { PinGate } from "../token/pin.js"
 import type { HeldKey, Token } from "../token/token.js"
 import type { TokenStore } from "../token/token-store.js"
+import type { LatencyMeter } from "./latency.js"
 import { listPage } from "./token-list.js"
 
 export interface SigningDeps {
   store: TokenStore
   policy: UsagePolicy
+  latency: LatencyMeter
   log: Logger
 }
 
@@ -44,6 +46,7 @@ export class SigningConnection {
   #helloed = false
   #inFlight = 0
   #loginFailures = 0
+  #draining = false
 
   constructor(stream: Duplex, deps: SigningDeps, onClosed: () => void) {
     this.#deps = deps
@@ -64,6 +67,12 @@ export class SigningConnection {
 
   destroy(): void {
     this.#stream.destroy()
+  }
+
+  /** Closes as soon as nothing is in flight: the client finds the service elsewhere. */
+  drain(): void {
+    this.#draining = true
+    if (this.#inFlight === 0) this.#stream.close()
   }
 
   #receive(payload: Buffer): void {
@@ -119,23 +128,27 @@ export class SigningConnection {
       if (request.op === "sign") this.#sign(token, held.key, request)
       else this.#decrypt(token, held.key, request)
     } catch (error) {
-      if (refusalCode(error) !== undefined) token.refusals++
+      countMiss(token, error)
       throw error
     }
   }
 
   #sign(token: Token, key: SigningKey, request: KeyRequest): void {
-    const use = this.#deps.policy.admit(key, request)
+    const { policy, latency } = this.#deps
+    const startedAt = performance.now()
+    const use = policy.admit(key, request)
     if (use.mechanism === "ECDSA") {
       // Some 25 µs: less than a trip to the thread pool and back.
       const signature = key.signSync(use.mechanism, use.data, use.pss)
       count(token.signatures, use.mechanism)
       this.#answer(request.id, signature)
+      latency.observe(startedAt)
       return
     }
     key.sign(use.mechanism, use.data, use.pss, (error, signature) => {
       if (error === null) count(token.signatures, use.mechanism)
       this.#finishKeyUse(request.id, token, error, signature)
+      latency.observe(startedAt)
     })
     // Behind the call, which throws where it will not call back.
     this.#begin()
@@ -154,7 +167,7 @@ export class SigningConnection {
     if (error === null) {
       this.#answer(id, result)
     } else {
-      if (refusalCode(error) !== undefined) token.refusals++
+      countMiss(token, error)
       this.#fail(id, error)
     }
     this.#finish()
@@ -198,6 +211,7 @@ export class SigningConnection {
 
   #finish(): void {
     if (this.#inFlight-- === MAX_IN_FLIGHT) this.#stream.resume()
+    if (this.#draining && this.#inFlight === 0) this.#stream.close()
   }
 
   #answer(id: number, result: CborValue): void {
@@ -237,6 +251,12 @@ function refusalCode(error: unknown): SigningErrorCode | undefined {
 
 function count(counters: Map<string, number>, mechanism: string): void {
   counters.set(mechanism, (counters.get(mechanism) ?? 0) + 1)
+}
+
+/** A request that brought nothing: refused, or failed for a reason of the enclave's own. */
+function countMiss(token: Token, error: unknown): void {
+  if (refusalCode(error) !== undefined) token.refusals++
+  else token.failures++
 }
 
 function helloRequired(): SigningRefusal {

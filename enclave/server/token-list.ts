@@ -1,8 +1,8 @@
 /** Pages of the token list, each within one frame. */
 import { type CborValue, cborInteger, encodeCbor } from "../../shared/cbor.js"
-import { encodeListedToken } from "../../shared/protocol/signing.js"
+import { encodeListedToken, type ListedKey } from "../../shared/protocol/signing.js"
 import type { UsagePolicy } from "../policy/usage-policy.js"
-import type { Token } from "../token/token.js"
+import type { HeldKey, Token } from "../token/token.js"
 import type { TokenStore } from "../token/token-store.js"
 import { fittingFrame } from "./page.js"
 
@@ -22,14 +22,24 @@ export function listPage(store: TokenStore, policy: UsagePolicy, offset: number)
 }
 
 function listedToken(token: Token, policy: UsagePolicy): CborValue {
-  const { key } = token.current
+  const { current, next, retiring } = token
   return encodeListedToken({
     label: token.label,
-    certificates: token.certificates,
+    certificates: current.certificates,
+    ...listedKey(current, policy),
+    furtherKeys: [
+      ...(next === undefined ? [] : [{ state: "next" as const, ...listedKey(next, policy) }]),
+      ...retiring.map(({ held }) => ({ state: "retiring" as const, ...listedKey(held, policy) })),
+    ],
+    expires: Math.floor(token.expiresAt / 1_000),
+  })
+}
+
+function listedKey({ key }: HeldKey, policy: UsagePolicy): ListedKey {
+  return {
     publicKey: key.publicKey,
     mechanisms: policy.mechanismsFor(key),
     hashes: policy.hashesFor(key),
     decryptMechanisms: policy.decryptMechanismsFor(key),
-    expires: Math.floor(token.expiresAt / 1_000),
-  })
+  }
 }

@@ -41,7 +41,8 @@ export class Provisioner {
       const { key, keyId } = await this.#obtain(source, request.credentials, publicKey)
       const { label, pin } = request
       const certificates = request.certificates.map((der) => Buffer.from(der))
-      return this.#store.put({ label, pin, certificates, key, source, keyId })
+      const content = { label, pin, certificates, key, source, keyId }
+      return this.#store.put(content, { stage: request.stage })
     })
   }
 
@@ -57,7 +58,7 @@ export class Provisioner {
       if (token === undefined) throw unknownToken()
       const publicKey = Buffer.from(token.current.key.publicKey)
       try {
-        const { key } = await this.#obtain(token.source, credentials, publicKey)
+        const { key } = await this.#obtain(token.current.source, credentials, publicKey)
         key.destroy()
       } catch (error) {
         if (isCodedError(error) && DENIAL_CONTROL_CODES.has((error as ControlError).code)) {

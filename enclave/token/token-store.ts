@@ -4,11 +4,15 @@ import { fingerprintOf } from "../../shared/public-key.js"
 import { PinGate, type PinTiming } from "./pin.js"
 import {
   type HeldKey,
+  type KeyVersion,
   RETIREMENT_MS,
   TOKEN_LEASE_MS,
   type Token,
   type TokenContent,
 } from "./token.js"
+
+/** Renewals follow one another in weeks: more are a mistake of the owner's. */
+const MAX_RETIRING_KEYS = 8
 
 /** Enough for the 1,000 certificates of a large host; each takes some 30 kB. */
 export const MAX_TOKENS = 1_024
@@ -48,7 +52,7 @@ export class TokenStore {
     )
   }
 
-  /** Every live token that holds a key of this fingerprint, current or retiring. */
+  /** Every live token that holds a key of this fingerprint, be it current, next or retiring. */
   holdersOf(fingerprint: Uint8Array): readonly { token: Token; held: HeldKey }[] {
     const holders = this.#holders.get(indexKey(fingerprint)) ?? []
     const now = this.#now()
@@ -58,27 +62,54 @@ export class TokenStore {
   }
 
   /**
-   * Adds a token, or renews the one with its label: its former key retires, its counters stay.
+   * Adds a token, or renews the one with its label: its former key retires, its counters stay. A renewal
+   * that is staged waits for {@link activate}; a new token, and new certificates for the current key, have
+   * nothing to wait for.
    *
    * @throws ControlError `too-many-tokens`; the key is destroyed then.
    */
-  put(content: TokenContent): Token {
-    const former = this.#tokens.get(content.label)
-    if (former === undefined && this.#tokens.size >= MAX_TOKENS) {
-      content.key.destroy()
-      throw new ControlError("too-many-tokens", `the enclave holds ${MAX_TOKENS} tokens already`)
+  put({ label, pin, ...content }: TokenContent, { stage = false } = {}): Token {
+    const fingerprint = fingerprintOf(content.key.publicKey)
+    const former = this.#tokens.get(label)
+    if (former === undefined) {
+      if (this.#tokens.size >= MAX_TOKENS) {
+        content.key.destroy()
+        throw new ControlError("too-many-tokens", `the enclave holds ${MAX_TOKENS} tokens already`)
+      }
+      return this.#create(label, pin, { ...content, fingerprint })
     }
-    const held = { key: content.key, fingerprint: fingerprintOf(content.key.publicKey) }
-    const token = former === undefined ? this.#create(content, held) : former
-    if (former !== undefined) this.#renew(former, content, held)
-    this.#extendLease(token)
-    this.#changed()
-    return token
+    // Logins made with the same PIN stay good.
+    if (!former.pin.matches(pin)) former.pin = new PinGate(pin, this.#pinTiming)
+    const version = this.#admit(former, { ...content, fingerprint })
+    if (stage && !version.fingerprint.equals(former.current.fingerprint)) {
+      this.#discardNext(former, version)
+      former.next = version
+      this.#changed()
+      return former
+    }
+    this.#makeCurrent(former, version)
+    this.extend(former)
+    return former
+  }
+
+  /**
+   * Makes the key that was staged the current one; the one that was, retires.
+   *
+   * @throws ControlError `unknown-key` unless it is staged, or current already
+   */
+  activate(token: Token, fingerprint: Uint8Array): void {
+    if (token.current.fingerprint.equals(fingerprint)) return
+    if (token.next?.fingerprint.equals(fingerprint) !== true) {
+      throw new ControlError("unknown-key", "no such key is staged")
+    }
+    this.#makeCurrent(token, token.next)
+    this.extend(token)
   }
 
   /** Renews the lease of a token after an attestation. */
   extend(token: Token): void {
-    this.#extendLease(token)
+    token.attestedAt = this.#now()
+    token.expiresAt = token.attestedAt + TOKEN_LEASE_MS
     this.#changed()
   }
 
@@ -87,9 +118,30 @@ export class TokenStore {
     if (this.#tokens.get(token.label) !== token) return
     this.#tokens.delete(token.label)
     this.#drop(token, token.current)
+    this.#discardNext(token)
     for (const { held } of token.retiring) this.#drop(token, held)
     token.retiring = []
     this.#changed()
+  }
+
+  /**
+   * Destroys a retiring key before its time, or one that was staged. A key that is not there is gone
+   * already; the current one stays.
+   *
+   * @returns whether there was such a key
+   */
+  retire(token: Token, fingerprint: Uint8Array): boolean {
+    if (token.next?.fingerprint.equals(fingerprint) === true) {
+      this.#discardNext(token)
+      this.#changed()
+      return true
+    }
+    const retired = token.retiring.find(({ held }) => held.fingerprint.equals(fingerprint))
+    if (retired === undefined) return false
+    token.retiring = token.retiring.filter((retiring) => retiring !== retired)
+    this.#drop(token, retired.held)
+    this.#changed()
+    return true
   }
 
   /** Ends expired tokens and retired keys; returns the labels of the tokens that ended. */
@@ -102,63 +154,79 @@ export class TokenStore {
         ended.push(token.label)
         continue
       }
-      for (const { held, until } of token.retiring) if (until <= now) this.#drop(token, held)
-      token.retiring = token.retiring.filter(({ until }) => until > now)
+      this.#endRetired(token, ({ until }) => until <= now)
     }
     return ended
   }
 
-  #create(content: TokenContent, held: HeldKey): Token {
+  #create(label: string, pin: string, current: KeyVersion): Token {
     const token: Token = {
-      label: content.label,
-      pin: new PinGate(content.pin, this.#pinTiming),
-      certificates: content.certificates,
-      current: held,
+      label,
+      pin: new PinGate(pin, this.#pinTiming),
+      current,
+      next: undefined,
       retiring: [],
-      source: content.source,
-      keyId: content.keyId,
       attestedAt: 0,
       expiresAt: 0,
       signatures: new Map(),
       decryptions: new Map(),
       refusals: 0,
+      failures: 0,
     }
-    this.#tokens.set(token.label, token)
-    this.#index(token, held)
+    this.#tokens.set(label, token)
+    this.#index(token, current)
+    this.extend(token)
     return token
   }
 
-  #renew(token: Token, content: TokenContent, held: HeldKey): void {
-    token.certificates = content.certificates
-    token.source = content.source
-    token.keyId = content.keyId
-    // Logins made with the same PIN stay good.
-    if (!token.pin.matches(content.pin)) token.pin = new PinGate(content.pin, this.#pinTiming)
-    if (token.current.fingerprint.equals(held.fingerprint)) {
-      held.key.destroy()
-      return
+  /** A key that the token holds already stays the one it is: there is never a second of it. */
+  #admit(token: Token, version: KeyVersion): KeyVersion {
+    const known = [token.current, token.next, ...token.retiring.map(({ held }) => held)].find(
+      (held) => held?.fingerprint.equals(version.fingerprint),
+    )
+    if (known === undefined) {
+      this.#index(token, version)
+      return version
     }
+    version.key.destroy()
+    token.retiring = token.retiring.filter(({ held }) => held !== known)
+    return { ...version, key: known.key }
+  }
+
+  #makeCurrent(token: Token, version: KeyVersion): void {
     const former = token.current
-    // A key that comes back from retirement is not there twice.
-    const returning = token.retiring.find((r) => r.held.fingerprint.equals(held.fingerprint))
-    token.retiring = token.retiring.filter((r) => r !== returning)
-    token.retiring.push({ held: former, until: this.#now() + RETIREMENT_MS })
-    if (returning !== undefined) {
-      held.key.destroy()
-      token.current = returning.held
-      return
+    token.current = version
+    this.#discardNext(token, version)
+    if (former.fingerprint.equals(version.fingerprint)) return
+    const { key, fingerprint } = former
+    token.retiring.push({ held: { key, fingerprint }, until: this.#now() + RETIREMENT_MS })
+    const surplus = token.retiring.length - MAX_RETIRING_KEYS
+    this.#endRetired(token, (_retiring, index) => index < surplus)
+  }
+
+  /** Forgets the key to come; unless it is `kept`'s too, it ends. */
+  #discardNext(token: Token, kept?: KeyVersion): void {
+    const { next } = token
+    token.next = undefined
+    if (next !== undefined && kept?.fingerprint.equals(next.fingerprint) !== true) {
+      this.#drop(token, next)
     }
-    token.current = held
-    this.#index(token, held)
   }
 
-  #extendLease(token: Token): void {
-    token.attestedAt = this.#now()
-    token.expiresAt = token.attestedAt + TOKEN_LEASE_MS
+  #endRetired(
+    token: Token,
+    ends: (retiring: Token["retiring"][number], index: number) => boolean,
+  ): void {
+    const ended = token.retiring.filter(ends)
+    if (ended.length === 0) return
+    token.retiring = token.retiring.filter((retiring) => !ended.includes(retiring))
+    for (const { held } of ended) this.#drop(token, held)
+    this.#changed()
   }
 
-  #index(token: Token, held: HeldKey): void {
-    const key = indexKey(held.fingerprint)
+  #index(token: Token, { key: signingKey, fingerprint }: HeldKey): void {
+    const held = { key: signingKey, fingerprint }
+    const key = indexKey(fingerprint)
     this.#holders.set(key, [...(this.#holders.get(key) ?? []), { token, held }])
   }
 

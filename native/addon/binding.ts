@@ -82,6 +82,7 @@ interface Binding {
   localCid(): number
   socketPair(): [number, number]
   closeDescriptor(fd: number): void
+  sendUnixDatagram(path: string, message: Uint8Array): void
 }
 
 // Beside a bundle; from native/addon/ in a checkout; from dist/native/addon/ after compilation.

@@ -1,49 +1,52 @@
 /** The agent: one enclave, kept running, and a keeper for each configured token. */
 import { setMaxListeners } from "node:events"
 import { setTimeout as sleep } from "node:timers/promises"
-import pLimit from "p-limit"
 import type { Logger } from "pino"
-import { vsockTransport } from "../../native/addon/vsock-transport.js"
-import { awsClients } from "../aws.js"
-import type { Config, TokenConfig } from "../config/schema.js"
-import { EnclaveHost, type OwnedEnclave } from "../enclave-host/enclave-host.js"
-import { errorFields } from "../errors.js"
-import { RunDir } from "../run-dir.js"
-import { selfTest } from "../self-test/self-test.js"
-import { S3Source } from "../source/s3-source.js"
-import { ownerOf } from "../target/files.js"
-import { writeHttpdSnippet } from "../target/httpd-snippet.js"
-import { reloadServer } from "../target/reload.js"
-import { TokenKeeper } from "./token-keeper.js"
+import type { EnclaveDescription } from "../../shared/protocol/control.js"
+import { VERSION } from "../../shared/version.js"
+import type { EnclaveHost, OwnedEnclave } from "../enclave-host/enclave-host.js"
+import { AgentError, errorFields } from "../errors.js"
+import type { RunDir } from "../run-dir.js"
+import type { AgentControl, AgentStatus, EnclaveStatus } from "./agent-status.js"
+import { type Replaced, replaceEnclave } from "./replace-enclave.js"
+import { errorRecord, type TokenKeeper } from "./token-keeper.js"
+
+export interface AgentDeps {
+  host: EnclaveHost
+  keepers: readonly TokenKeeper[]
+  runDir: RunDir
+  configFile: string
+  /** What runs unless a replacement brought another. */
+  imagePath: string
+  log: Logger
+}
 
 const FIRST_RETRY_MS = 250
 const MAX_RETRY_MS = 30_000
 /** An enclave that lived so long is not one that is lost at every start. */
 const STABLE_MS = 60_000
-/** Tokens brought in at the same time: the enclave makes an RSA key for each. */
-const PARALLEL_TOKENS = 8
 
-export class Agent {
-  readonly #host: EnclaveHost
-  readonly #keepers: readonly TokenKeeper[]
-  readonly #runDir: RunDir
-  readonly #log: Logger
+/** A replacement asked for, until the loop gets to it. */
+interface Replacement {
+  imagePath: string | undefined
+  progress: (step: string) => void
+  resolve(replaced: Replaced): void
+  reject(error: unknown): void
+}
 
-  private constructor(config: Config, runDir: RunDir, log: Logger) {
-    this.#runDir = runDir
-    this.#log = log
-    this.#host = new EnclaveHost({
-      config: config.enclave,
-      runDir,
-      transport: { vsock: vsockTransport },
-      log,
-    })
-    this.#keepers = makeKeepers(config, runDir, log)
-  }
+export class Agent implements AgentControl {
+  readonly #deps: AgentDeps
+  readonly #startedAt = Date.now()
+  #state: Omit<EnclaveStatus, "reconnects"> = { state: "starting", since: Date.now() }
+  /** Control connections made. */
+  #connections = 0
+  #serving: OwnedEnclave | undefined
+  #replacement: Replacement | undefined
+  /** Ends the keepers' work so that a replacement can begin. */
+  #interrupt = new AbortController()
 
-  /** @throws AgentError `run-dir-unusable`, `region-unknown` */
-  static async create(config: Config, log: Logger): Promise<Agent> {
-    return new Agent(config, await RunDir.open(config.options.run_dir), log)
+  constructor(deps: AgentDeps) {
+    this.#deps = deps
   }
 
   /**
@@ -53,12 +56,19 @@ export class Agent {
    * @returns how many tokens are not in order
    */
   async once(): Promise<number> {
+    const { log, keepers } = this.#deps
     const enclave = await this.#acquire()
-    const limit = pLimit(PARALLEL_TOKENS)
+    const syncOnce = async (keeper: TokenKeeper): Promise<boolean> => {
+      try {
+        await keeper.sync(enclave)
+        return true
+      } catch (error) {
+        log.error({ tokenLabel: keeper.label, ...errorFields(error) }, "token not in order")
+        return false
+      }
+    }
     try {
-      const outcomes = await Promise.all(
-        this.#keepers.map((keeper) => limit(() => this.#syncOnce(keeper, enclave))),
-      )
+      const outcomes = await Promise.all(keepers.map(syncOnce))
       return outcomes.filter((inOrder) => !inOrder).length
     } finally {
       enclave.client.close()
@@ -68,100 +78,173 @@ export class Agent {
   /**
    * Keeps enclave and tokens in order until `signal` aborts. The enclave is left running: the web
    * server goes on with it, and the next agent adopts it.
+   *
+   * @param tried - called once every token has been brought in, or has failed to be, for the first time
    */
-  async run(signal: AbortSignal): Promise<void> {
+  async run(signal: AbortSignal, tried: () => void = () => {}): Promise<void> {
+    const untried = new Set(this.#deps.keepers)
+    const onTried = (keeper: TokenKeeper): void => {
+      if (untried.delete(keeper) && untried.size === 0) tried()
+    }
     let retryMs = FIRST_RETRY_MS
+    let next: OwnedEnclave | undefined
     while (!signal.aborted) {
-      const startedAt = Date.now()
+      const startedAt = performance.now()
       try {
-        const enclave = await this.#acquire()
-        await this.#keepAll(enclave, signal)
+        const enclave = next ?? (await this.#acquire())
+        next = undefined
+        await this.#keepAll(enclave, signal, onTried)
         if (signal.aborted) return
-        this.#log.error({ enclaveId: enclave.enclaveId }, "enclave lost")
+        if (this.#replacement !== undefined) {
+          next = await this.#replace(enclave, this.#replacement, signal)
+          continue
+        }
+        this.#deps.log.error({ enclaveId: enclave.enclaveId }, "enclave lost")
+        this.#is("down", { error: lostRecord() })
       } catch (error) {
-        this.#log.error({ ...errorFields(error), retryInMs: retryMs }, "no enclave")
+        this.#deps.log.error({ ...errorFields(error), retryInMs: retryMs }, "no enclave")
+        this.#is("down", { error: errorRecord(error), nextTryAt: Date.now() + retryMs })
       }
       // The first loss is made good at once; one that keeps getting lost must not spin.
-      if (Date.now() - startedAt >= STABLE_MS) {
+      if (performance.now() - startedAt >= STABLE_MS) {
         retryMs = FIRST_RETRY_MS
         continue
       }
       await sleep(retryMs, undefined, { signal }).catch(() => {})
       retryMs = Math.min(retryMs * 2, MAX_RETRY_MS)
     }
+    this.#replacement?.reject(
+      new AgentError("enclave-unreachable", "the agent ended before the enclave was replaced"),
+    )
+  }
+
+  async status(): Promise<AgentStatus> {
+    const { keepers, configFile } = this.#deps
+    const description = await this.#describe()
+    const now = Date.now()
+    const tokens = keepers.map((keeper) => {
+      const held = description?.tokens.find(({ label }) => label === keeper.label)
+      return { ...keeper.status(now), ...(held === undefined ? {} : { enclave: held }) }
+    })
+    const { tokens: _tokens, ...enclave } = description ?? { tokens: [] }
+    return {
+      version: VERSION,
+      pid: process.pid,
+      startedAt: this.#startedAt,
+      now,
+      configFile,
+      enclave: {
+        ...this.#state,
+        reconnects: Math.max(0, this.#connections - 1),
+        ...("moduleId" in enclave ? { description: enclave } : {}),
+      },
+      tokens,
+    }
+  }
+
+  replaceEnclave(
+    { imagePath }: { imagePath?: string },
+    progress: (step: string) => void,
+  ): Promise<Replaced> {
+    if (this.#serving === undefined) {
+      return Promise.reject(
+        new AgentError("enclave-unreachable", "no enclave runs that could be replaced", {
+          advice: "Look at tlskeep status: the agent starts one as soon as it can.",
+        }),
+      )
+    }
+    if (this.#replacement !== undefined) {
+      return Promise.reject(
+        new AgentError("replacement-under-way", "the enclave is being replaced already", {
+          advice: "Wait until that has ended.",
+        }),
+      )
+    }
+    return new Promise((resolve, reject) => {
+      this.#replacement = { imagePath, progress, resolve, reject }
+      this.#interrupt.abort()
+    })
   }
 
   async #acquire(): Promise<OwnedEnclave> {
-    const enclave = await this.#host.acquire()
-    await this.#runDir.writeEndpoint(enclave.signing)
+    const { host, runDir, log, imagePath } = this.#deps
+    const enclave = await host.acquire()
+    await runDir.writeEndpoint(enclave.signing)
     const { moduleId, pcrs, debug, policy } = enclave.description
-    this.#log.info({ moduleId, pcr0: pcrs["0"], debug, policy }, "enclave ready")
+    log.info({ moduleId, pcr0: pcrs["0"], debug, policy }, "enclave ready")
+    this.#serves(enclave, imagePath)
     return enclave
   }
 
-  /** Runs the keepers until the control connection breaks or `signal` aborts. */
-  async #keepAll(enclave: OwnedEnclave, signal: AbortSignal): Promise<void> {
+  #serves(enclave: OwnedEnclave, imagePath: string): void {
+    const { enclaveId, cid, adopted } = enclave
+    this.#serving = enclave
+    this.#connections++
+    // An adopted one's image is not known: the file may have been another when it was started.
+    const image = adopted ? {} : { imagePath }
+    this.#is("up", { enclaveId, cid, adopted, ...image })
+  }
+
+  #is(state: EnclaveStatus["state"], more: Partial<EnclaveStatus>): void {
+    const since = this.#state.state === state ? this.#state.since : Date.now()
+    if (state !== "up") this.#serving = undefined
+    this.#state = { ...more, state, since }
+  }
+
+  /** Runs the keepers until the control connection breaks, a replacement is due or `signal` aborts. */
+  async #keepAll(
+    enclave: OwnedEnclave,
+    signal: AbortSignal,
+    onTried: (keeper: TokenKeeper) => void,
+  ): Promise<void> {
     const lost = new AbortController()
     void enclave.client.closed.then(() => lost.abort())
-    const ended = AbortSignal.any([signal, lost.signal])
+    this.#interrupt = new AbortController()
+    if (this.#replacement !== undefined) this.#interrupt.abort()
+    const ended = AbortSignal.any([signal, lost.signal, this.#interrupt.signal])
     // Every keeper that waits listens to it, a warning of Node's above ten.
     setMaxListeners(0, ended)
-    const keeping = this.#keepers.map((keeper) => keeper.keep(enclave, ended))
-    signal.addEventListener("abort", () => enclave.client.close(), { once: true })
-    await Promise.all(keeping)
-    enclave.client.close()
+    // What a keeper waits for comes over this connection.
+    const onStop = (): void => enclave.client.close()
+    signal.addEventListener("abort", onStop, { once: true })
+    await Promise.all(
+      this.#deps.keepers.map((keeper) => keeper.keep(enclave, ended, () => onTried(keeper))),
+    )
+    signal.removeEventListener("abort", onStop)
+    if (this.#replacement === undefined) enclave.client.close()
   }
 
-  async #syncOnce(keeper: TokenKeeper, enclave: OwnedEnclave): Promise<boolean> {
+  /** @returns the enclave to go on with; undefined where that is not known to live */
+  async #replace(
+    enclave: OwnedEnclave,
+    { imagePath, progress, resolve, reject }: Replacement,
+    signal: AbortSignal,
+  ): Promise<OwnedEnclave | undefined> {
+    const { log } = this.#deps
     try {
-      await keeper.sync(enclave)
-      return true
+      const say = (step: string): void => {
+        log.info({ step }, "replacing the enclave")
+        progress(step)
+      }
+      const successor = await replaceEnclave(this.#deps, enclave, { imagePath, signal, say })
+      this.#serves(successor, imagePath ?? this.#deps.imagePath)
+      resolve({ enclaveId: successor.enclaveId, pcr0: successor.description.pcrs["0"] ?? "" })
+      return successor
     } catch (error) {
-      this.#log.error({ tokenLabel: keeper.label, ...errorFields(error) }, "token not in order")
-      return false
+      log.error(errorFields(error), "enclave not replaced: the former one goes on")
+      reject(error)
+      return enclave.client.isOpen ? enclave : undefined
+    } finally {
+      this.#replacement = undefined
     }
   }
+
+  /** Fresh from the enclave; undefined where it does not answer. */
+  async #describe(): Promise<EnclaveDescription | undefined> {
+    return this.#serving?.client.describe().catch(() => undefined)
+  }
 }
 
-function makeKeepers(config: Config, runDir: RunDir, log: Logger): TokenKeeper[] {
-  const aws = awsClients(config.aws.region)
-  // One reload at a time: each makes the server read all files.
-  const reloads = pLimit(1)
-  return config.tokens.map((token) => {
-    const tokenLog = log.child({ tokenLabel: token.label })
-    return new TokenKeeper({
-      config: token,
-      source: new S3Source(aws.s3, token.source.S3.uri),
-      region: aws.region,
-      syncIntervalMs: config.options.sync_interval_secs * 1_000,
-      credentials: aws.credentials,
-      pin: () => pinFor(token, runDir),
-      selfTest: (object, pin) =>
-        selfTest({
-          modulePath: config.options.module_path,
-          endpointFile: runDir.endpointFile,
-          label: token.label,
-          pin,
-          certificate: String(object.certificates[0]),
-        }),
-      publish: async (object) => {
-        const { path, user, group } = token.target.Snippet
-        const certificateFile = runDir.certificateFile(config.options.service, token.label)
-        const pinFile = runDir.pinFile(token.label)
-        const target = { label: token.label, path, user, group, certificateFile, pinFile }
-        await writeHttpdSnippet(target, object)
-        tokenLog.info({ path, certificateFile }, "certificate and snippet written")
-        await reloads(() => reloadServer(config.options.reload_command))
-        const [leaf] = object.certificates
-        tokenLog.info({ subject: leaf?.subject, expiresAt: leaf?.validTo }, "web server reloaded")
-      },
-      log: tokenLog,
-    })
-  })
-}
-
-async function pinFor(token: TokenConfig, runDir: RunDir): Promise<string> {
-  const { user, group } = token.target.Snippet
-  const { gid } = await ownerOf(user, group)
-  return runDir.pin(token.label, token.pin, gid)
+function lostRecord(): ReturnType<typeof errorRecord> {
+  return errorRecord(new AgentError("enclave-unreachable", "the enclave was lost"))
 }

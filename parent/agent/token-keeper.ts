@@ -1,30 +1,27 @@
 /**
- * Keeps one token alive: fetches its key object, has the enclave open it, proves the module, writes
- * what the web server reads, reloads it, and attests again before the lease ends.
+ * Keeps one token alive: asks its source, has the enclave hold what the source gives, has the web server
+ * use it, and has the enclave attest again before the lease ends.
  */
 import { setTimeout as sleep } from "node:timers/promises"
-import type { Logger } from "pino"
-import type { ControlCredentials, TokenDescription } from "../../shared/protocol/control.js"
-import { DENIAL_CONTROL_CODES } from "../../shared/protocol/control-codes.js"
-import { fingerprintOf } from "../../shared/public-key.js"
-import type { TokenConfig } from "../config/schema.js"
+import type { TokenConfig } from "../config/config.js"
 import type { OwnedEnclave } from "../enclave-host/enclave-host.js"
 import { AgentError, errorFields } from "../errors.js"
-import type { KeyObject } from "../source/key-object.js"
-import type { Source } from "../source/s3-source.js"
+import { isSameObject, type KeyObject } from "../source/key-object.js"
+import type { Source } from "../source/source.js"
+import type { Published } from "../target/publisher.js"
+import type { ErrorRecord, TokenStatus } from "./agent-status.js"
+import { certificateStatus } from "./certificate-status.js"
+import { Holding, type HoldingDeps } from "./holding.js"
+import type { KeptObjects } from "./kept-objects.js"
 
 /** What a keeper needs of the rest of the agent. */
-export interface KeeperDeps {
+export interface KeeperDeps extends Omit<HoldingDeps, "label" | "refreshIntervalMs"> {
   config: TokenConfig
   source: Source
-  region: string
   syncIntervalMs: number
-  credentials(): Promise<ControlCredentials>
-  pin(): Promise<string>
-  selfTest(object: KeyObject, pin: string): Promise<void>
-  /** Writes the server's files and has it read them. */
-  publish(object: KeyObject): Promise<void>
-  log: Logger
+  kept: { load(): Promise<KeptObjects>; save(objects: KeptObjects): Promise<void> }
+  /** Has the server use the object: see {@link Publisher}. */
+  publish(object: KeyObject, pin: string): Promise<Published>
 }
 
 const FIRST_RETRY_MS = 500
@@ -32,15 +29,22 @@ const MAX_RETRY_MS = 60_000
 
 export class TokenKeeper {
   readonly #deps: KeeperDeps
+  #loaded = false
   /** The last object fetched: what a new enclave is given even while the source is away. */
   #object: KeyObject | undefined
-  /** What the enclave was last given, and proven to sign with. */
-  #served: { enclave: OwnedEnclave; object: KeyObject } | undefined
-  /** What the web server was last told to use. */
+  /** What the server's files name. */
   #published: KeyObject | undefined
-  /** The enclave whose description has been used up: it tells of the moment it was acquired. */
-  #looked: OwnedEnclave | undefined
-  #refreshAt = 0
+  /** What they were seen to name by this agent, and the server to serve by. */
+  #confirmed: KeyObject | undefined
+  #formerWorkersGone: Promise<boolean> = Promise.resolve(false)
+  #holding: Holding | undefined
+  #failures = 0
+  #error: ErrorRecord | undefined
+  #syncedAt: number | undefined
+  #publishedAt: number | undefined
+  /** By the wall clock, for those who look. */
+  #nextSyncAt: number | undefined
+  #nextRetryAt: number | undefined
 
   constructor(deps: KeeperDeps) {
     this.#deps = deps
@@ -53,37 +57,31 @@ export class TokenKeeper {
   /**
    * Makes the token right in this enclave, then keeps it so until `signal` aborts. Failures are
    * logged, backed off from and tried again; a token is never given up.
+   *
+   * @param tried - called after each round
    */
-  async keep(enclave: OwnedEnclave, signal: AbortSignal): Promise<void> {
+  async keep(enclave: OwnedEnclave, signal: AbortSignal, tried?: () => void): Promise<void> {
     const { log, syncIntervalMs } = this.#deps
+    const holding = this.#holdingIn(enclave)
     let retryMs = FIRST_RETRY_MS
     while (!signal.aborted) {
       let waitMs: number
       try {
-        await this.#round(enclave)
+        await this.#round(holding, signal)
+        this.#succeeded()
         retryMs = FIRST_RETRY_MS
-        waitMs = Math.min(syncIntervalMs, Math.max(0, this.#refreshAt - Date.now()))
+        waitMs = Math.min(syncIntervalMs, holding.refreshInMs ?? 0)
+        this.#nextSyncAt = Date.now() + syncIntervalMs
       } catch (error) {
         if (signal.aborted) return
         waitMs = retryMs
         retryMs = Math.min(retryMs * 2, MAX_RETRY_MS)
+        this.#failed(error, waitMs)
         log.error({ ...errorFields(error), retryInMs: waitMs }, "token not in order")
       }
+      tried?.()
       await sleep(waitMs, undefined, { signal }).catch(() => {})
     }
-  }
-
-  /** A source that is away must not keep a token from being attested again. */
-  async #round(enclave: OwnedEnclave): Promise<void> {
-    try {
-      await this.sync(enclave)
-    } catch (error) {
-      await this.#refreshIfDue(enclave).catch((refusal: unknown) => {
-        this.#deps.log.error(errorFields(refusal), "token not attested again")
-      })
-      throw error
-    }
-    await this.#refreshIfDue(enclave)
   }
 
   /**
@@ -92,117 +90,184 @@ export class TokenKeeper {
    * @throws AgentError of the step that failed; the next round goes on from there.
    */
   async sync(enclave: OwnedEnclave): Promise<void> {
-    const object = await this.#fetch(enclave)
-    if (!this.#isServed(enclave, object)) {
-      await this.#provision(enclave, object)
-      this.#served = { enclave, object }
+    await this.#sync(this.#holdingIn(enclave), undefined)
+  }
+
+  /**
+   * Brings the token into an enclave that is to take over, where the one that serves holds it.
+   *
+   * @param endpointFile - names the new enclave
+   * @throws AgentError; nothing has changed then for those who use the token.
+   */
+  async prepare(enclave: OwnedEnclave, endpointFile: string, signal: AbortSignal): Promise<void> {
+    if (this.#holding?.isHeld !== true) return
+    const serving = this.#holding
+    const object = this.#object
+    if (object === undefined) {
+      throw new AgentError("no-key-object", `token ${JSON.stringify(this.label)}: no key object`, {
+        advice: "Wait until its source can be reached: tlskeep status shows the last sync.",
+      })
     }
-    if (this.#published !== object) {
-      await this.#deps.publish(object)
-      this.#published = object
+    const taking = new Holding(enclave, this.#holdingDeps())
+    await taking.bring(object, this.#published, { endpointFile, signal })
+    if (serving.has(object) === "current") await taking.activate(object)
+    this.#prepared = taking
+  }
+  #prepared: Holding | undefined
+
+  status(now = Date.now()): TokenStatus {
+    const { config, source } = this.#deps
+    const refreshInMs = this.#holding?.refreshInMs
+    const shown = this.#published ?? this.#object
+    const defined = <Value>(key: string, value: Value | undefined) =>
+      value === undefined ? {} : { [key]: value }
+    return {
+      label: this.label,
+      state: this.#state(),
+      source: source.name,
+      target: config.target.path,
+      failures: this.#failures,
+      ...defined("certificate", shown && certificateStatus(shown)),
+      ...defined("syncedAt", this.#syncedAt),
+      ...defined("publishedAt", this.#publishedAt),
+      ...defined("nextSyncAt", this.#nextSyncAt),
+      ...defined("nextRefreshAt", refreshInMs === undefined ? undefined : now + refreshInMs),
+      ...defined("nextRetryAt", this.#nextRetryAt),
+      ...defined("error", this.#error),
     }
   }
 
-  async #fetch(enclave: OwnedEnclave): Promise<KeyObject> {
-    const { source, log } = this.#deps
+  #state(): TokenStatus["state"] {
+    if (this.#holding?.isReleased === true) return "released"
+    if (this.#holding?.isHeld === true && this.#confirmed !== undefined) {
+      return this.#error === undefined ? "serving" : "degraded"
+    }
+    if (this.#error === undefined) return "pending"
+    return this.#holding?.isHeld === true && this.#published !== undefined ? "degraded" : "failed"
+  }
+
+  #holdingIn(enclave: OwnedEnclave): Holding {
+    if (this.#prepared?.enclave === enclave) this.#holding = this.#prepared
+    this.#prepared = undefined
+    if (this.#holding?.enclave !== enclave) {
+      this.#holding = new Holding(enclave, this.#holdingDeps())
+    }
+    return this.#holding
+  }
+
+  #holdingDeps(): HoldingDeps {
+    const { config, ...deps } = this.#deps
+    return {
+      ...deps,
+      label: config.label,
+      refreshIntervalMs: config.refresh_interval_secs * 1_000,
+    }
+  }
+
+  /** A source that is away must not keep a token from being attested again. */
+  async #round(holding: Holding, signal: AbortSignal): Promise<void> {
     try {
-      const fetched = await source.fetch()
-      if (fetched.changed) this.#object = fetched.object
+      await this.#sync(holding, signal)
+    } catch (error) {
+      await holding.refreshIfDue(signal).catch((refusal: unknown) => {
+        this.#deps.log.error(errorFields(refusal), "token not attested again")
+      })
+      throw error
+    }
+    await holding.refreshIfDue(signal)
+  }
+
+  async #sync(holding: Holding, signal: AbortSignal | undefined): Promise<void> {
+    const object = await this.#fetch(holding, signal)
+    await holding.bring(object, this.#published, signal === undefined ? {} : { signal })
+    if (this.#confirmed !== object) await this.#publish(object)
+    if (holding.has(object) === "next") await this.#activate(holding, object)
+  }
+
+  async #publish(object: KeyObject): Promise<void> {
+    const { formerWorkersGone } = await this.#deps.publish(object, await this.#deps.pin())
+    this.#formerWorkersGone = formerWorkersGone
+    this.#published = object
+    this.#confirmed = object
+    this.#publishedAt = Date.now()
+    await this.#keep()
+  }
+
+  async #activate(holding: Holding, object: KeyObject): Promise<void> {
+    await holding.activate(object)
+    const { log } = this.#deps
+    void this.#formerWorkersGone
+      .then((gone) => (gone && this.#confirmed === object ? holding.retireFormer() : undefined))
+      // It ends an hour after the renewal at the latest, by the enclave's own clock.
+      .catch((error: unknown) => log.warn(errorFields(error), "former key not destroyed yet"))
+  }
+
+  async #fetch(holding: Holding, signal: AbortSignal | undefined): Promise<KeyObject> {
+    const { source, log } = this.#deps
+    await this.#load()
+    try {
+      const fetched = await source.fetch(signal)
+      this.#syncedAt = Date.now()
+      if (fetched.changed) await this.#take(fetched.object)
     } catch (error) {
       // While the source is away, a new enclave gets what the last one had, and what was begun is
       // brought to its end.
-      if (this.#object === undefined || this.#isDone(enclave, this.#object)) throw error
+      if (this.#object === undefined || signal?.aborted === true) throw error
+      if (holding.has(this.#object) === "current" && this.#confirmed === this.#object) throw error
       log.warn(errorFields(error), "source not reachable: using the object fetched before")
     }
-    if (this.#object === undefined) throw new AgentError("s3-failed", "the source gave no object")
+    if (this.#object === undefined) {
+      throw new AgentError("no-key-object", `${source.name} gave no object`)
+    }
     return this.#object
   }
 
-  #isDone(enclave: OwnedEnclave, object: KeyObject): boolean {
-    return this.#isServed(enclave, object) && this.#published === object
+  /** An object that is the same again stays the one it is: nothing is done over for it. */
+  async #take(object: KeyObject): Promise<void> {
+    if (this.#object !== undefined && isSameObject(this.#object, object)) return
+    const same = this.#published !== undefined && isSameObject(this.#published, object)
+    this.#object = same ? this.#published : object
+    await this.#keep()
   }
 
-  #isServed(enclave: OwnedEnclave, object: KeyObject): boolean {
-    return this.#served?.enclave === enclave && this.#served.object === object
+  async #load(): Promise<void> {
+    if (this.#loaded) return
+    const { fetched, published } = await this.#deps.kept.load()
+    this.#published = published
+    const same =
+      fetched !== undefined && published !== undefined && isSameObject(fetched, published)
+    this.#object ??= same ? published : fetched
+    this.#loaded = true
   }
 
-  async #provision(enclave: OwnedEnclave, object: KeyObject): Promise<void> {
-    const { log, selfTest } = this.#deps
-    const pin = await this.#deps.pin()
-    if (!this.#isThere(enclave, object)) {
-      const startedAt = Date.now()
-      const token = await this.#askFor(enclave, object, pin)
-      const { fingerprint, keyType, keyId } = token
-      const durationMs = Date.now() - startedAt
-      log.info({ fingerprint, keyType, keyId, durationMs }, "token provisioned")
-      this.#scheduleRefresh(0)
-    }
-    const startedAt = Date.now()
-    await selfTest(object, pin)
-    log.info({ durationMs: Date.now() - startedAt }, "module self-test passed")
+  /** What cannot be kept is missed at the next start at most. */
+  async #keep(): Promise<void> {
+    const { kept, log } = this.#deps
+    const objects = { fetched: this.#object, published: this.#published }
+    await kept.save(objects).catch((error: unknown) => {
+      log.warn(errorFields(error), "key object not kept")
+    })
   }
 
-  async #askFor(enclave: OwnedEnclave, object: KeyObject, pin: string): Promise<TokenDescription> {
-    const { config, region, credentials } = this.#deps
-    try {
-      return await enclave.client.provision({
-        label: this.label,
-        pin,
-        certificates: object.certificates.map(({ raw }) => raw),
-        encryptedPrivateKey: object.encryptedPrivateKey,
-        keyId: config.source.S3.kms_key_id ?? object.keyId,
-        region,
-        credentials: await credentials(),
-        encryptionContext: object.encryptionContext,
-      })
-    } catch (error) {
-      throw withMeasurement(error, enclave)
-    }
+  #succeeded(): void {
+    this.#failures = 0
+    this.#error = undefined
+    this.#nextRetryAt = undefined
   }
 
-  /** Whether an adopted enclave served this very certificate already when it was adopted. */
-  #isThere(enclave: OwnedEnclave, object: KeyObject): boolean {
-    const fresh = enclave.adopted && this.#looked !== enclave
-    this.#looked = enclave
-    const [leaf] = object.certificates
-    const { tokens, now } = enclave.description
-    const token = fresh ? tokens.find(({ label }) => label === this.label) : undefined
-    if (token === undefined || leaf === undefined) return false
-    // Not the key's: a certificate renewed for the same key is another one to list.
-    if (token.certificateFingerprint !== fingerprintOf(leaf.raw).toString("hex")) return false
-    this.#scheduleRefresh(now - token.attestedAt)
-    return true
-  }
-
-  async #refreshIfDue(enclave: OwnedEnclave): Promise<void> {
-    if (this.#served?.enclave !== enclave || Date.now() < this.#refreshAt) return
-    try {
-      const credentials = await this.#deps.credentials()
-      const { expiresAt } = await enclave.client.refresh(this.label, credentials)
-      this.#scheduleRefresh(0)
-      const until = new Date(expiresAt).toISOString()
-      this.#deps.log.info({ expiresAt: until }, "token attested again")
-    } catch (error) {
-      // A denial released the token, or it is gone: the next round provisions it as a new one.
-      if (RELEASED.has((error as AgentError).code)) this.#served = undefined
-      throw withMeasurement(error, enclave)
-    }
-  }
-
-  /** By this host's clock: the enclave's may be another. */
-  #scheduleRefresh(attestedMsAgo: number): void {
-    this.#refreshAt = Date.now() + this.#deps.config.refresh_interval_secs * 1_000 - attestedMsAgo
+  #failed(error: unknown, retryInMs: number): void {
+    this.#failures++
+    this.#error = errorRecord(error)
+    this.#nextRetryAt = Date.now() + retryInMs
   }
 }
 
-const RELEASED: ReadonlySet<string> = new Set([...DENIAL_CONTROL_CODES, "unknown-token"])
-
-/** A refusal by KMS is about the image: the sentence says which one it is. */
-function withMeasurement(error: unknown, { description }: OwnedEnclave): unknown {
-  if (!(error instanceof AgentError) || error.code !== "kms-access-denied") return error
-  const debug = description.debug ? ", a debug-mode enclave" : ""
-  return new AgentError(error.code, `${error.message}; PCR0 is ${description.pcrs["0"]}${debug}`, {
-    advice: error.advice,
-    cause: error,
-  })
+/** An error as status shows it. */
+export function errorRecord(error: unknown): ErrorRecord {
+  if (!(error instanceof AgentError)) {
+    const reason = error instanceof Error ? error.message : String(error)
+    return { code: "internal", reason, at: Date.now() }
+  }
+  const advice = error.advice === "" ? {} : { advice: error.advice }
+  return { code: error.code, reason: error.message, ...advice, at: Date.now() }
 }

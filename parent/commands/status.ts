@@ -1,64 +1,86 @@
-/** `tlskeep status`: what the running enclave says of itself and its tokens. */
-import { pino } from "pino"
-import { vsockTransport } from "../../native/addon/vsock-transport.js"
+/** `tlskeep status`: what the agent knows, or, without one, what the enclave says of itself. */
+import { join } from "node:path"
 import type { EnclaveDescription } from "../../shared/protocol/control.js"
+import type { AgentStatus } from "../agent/agent-status.js"
+import { AgentClient } from "../agent-api/client.js"
+import { AGENT_SOCKET } from "../agent-api/messages.js"
 import { loadConfig } from "../config/load.js"
-import { EnclaveHost } from "../enclave-host/enclave-host.js"
 import { AgentError } from "../errors.js"
-import { RunDir } from "../run-dir.js"
+import { renderDescription, renderStatus } from "../status/render.js"
+import { errorLines, type TextOptions } from "../status/text.js"
+import { type WatchedStream, watch } from "../status/watch.js"
 
 export interface StatusOptions {
   config: string
   json: boolean
+  watch: boolean
 }
 
-/** @throws AgentError `enclave-unreachable` if none runs, and as adopting it does */
-export async function statusCommand(options: StatusOptions): Promise<string> {
+const WATCH_INTERVAL_MS = 2_000
+
+/**
+ * Writes the status to `stream`, once or until SIGINT or SIGTERM.
+ *
+ * @throws AgentError `agent-not-running` if there is neither agent nor enclave, and what either
+ *   refuses; watching, these are shown and tried again
+ */
+export async function statusCommand(options: StatusOptions, stream: WatchedStream): Promise<void> {
   const config = await loadConfig(options.config)
-  const host = new EnclaveHost({
-    config: config.enclave,
-    runDir: await RunDir.open(config.options.run_dir),
-    transport: { vsock: vsockTransport },
-    log: pino({ level: "silent" }),
-  })
-  const enclave = await host.adoptRunning()
-  if (enclave === undefined) {
-    throw new AgentError("enclave-unreachable", `no enclave named ${config.enclave.name} runs`, {
-      advice: "Start the agent.",
-    })
+  const ask = () => currentStatus(config)
+  if (!options.watch) {
+    const known = await ask()
+    stream.write(`${options.json ? JSON.stringify(known, null, 2) : render(known, stream)}\n`)
+    return
   }
-  enclave.client.close()
-  const { description } = enclave
-  return options.json ? JSON.stringify(description, null, 2) : readable(description)
-}
-
-function readable(description: EnclaveDescription): string {
-  const { moduleId, version, policy, debug, pcrs, tokens } = description
-  const lines = [
-    `enclave  ${moduleId}`,
-    `version  ${version}, policy ${policy}${debug ? ", DEBUG MODE: KMS will not trust it" : ""}`,
-    `PCR0     ${pcrs["0"]}`,
-  ]
-  for (const token of tokens) {
-    const decryptions = total(token.decryptions ?? {})
-    const uses = [
-      `${total(token.signatures)} signatures`,
-      ...(decryptions === 0 ? [] : [`${decryptions} decryptions`]),
-      `${token.refusals} refusals`,
-    ]
-    lines.push(
-      "",
-      `token    ${token.label}: ${token.keyType}, ${uses.join(", ")}`,
-      `         attested ${iso(token.attestedAt)}, ends ${iso(token.expiresAt)}`,
-    )
+  const stop = new AbortController()
+  // Not `once`: the cursor's keeper ends the process by a signal that nobody else listens to any more.
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop.abort())
+  const next = async () => {
+    try {
+      const known = await ask()
+      if (options.json) return JSON.stringify(known)
+      return stream.isTTY ? render(known, stream, true) : `${render(known, stream)}\n`
+    } catch (error) {
+      if (!(error instanceof AgentError)) throw error
+      return renderError(error, options.json, stream)
+    }
   }
-  return lines.join("\n")
+  await watch({ stream, intervalMs: WATCH_INTERVAL_MS, signal: stop.signal, next })
 }
 
-function total(counts: Readonly<Record<string, number>>): number {
-  return Object.values(counts).reduce((sum, count) => sum + count, 0)
+type Known = AgentStatus | EnclaveDescription
+
+async function currentStatus(config: Awaited<ReturnType<typeof loadConfig>>): Promise<Known> {
+  const { run_dir } = config.options
+  try {
+    return await new AgentClient(join(run_dir, AGENT_SOCKET)).status()
+  } catch (error) {
+    if (!(error instanceof AgentError) || error.code !== "agent-not-running") throw error
+    // Loads the addon, which who has an agent to ask can do without.
+    const { describeWithoutAgent } = await import("../status/fallback.js")
+    return describeWithoutAgent(config.enclave, run_dir)
+  }
 }
 
-function iso(time: number): string {
-  return new Date(time).toISOString()
+function render(known: Known, stream: WatchedStream, troubleFirst = false): string {
+  const options = textOptions(stream)
+  return "configFile" in known
+    ? renderStatus(known, { ...options, troubleFirst })
+    : renderDescription(known, options)
+}
+
+function renderError(error: AgentError, json: boolean, stream: WatchedStream): string {
+  const { code, message: reason, advice } = error
+  if (json) return JSON.stringify({ error: { code, reason, advice } })
+  return errorLines({ code, reason, advice }, 0, textOptions(stream)).join("\n")
+}
+
+/** Lines are broken, and coloured, for a terminal only. See no-color.org for NO_COLOR. */
+export function textOptions(
+  { isTTY = false, columns }: WatchedStream,
+  environment: NodeJS.ProcessEnv = process.env,
+): TextOptions {
+  const { NO_COLOR = "", TERM } = environment
+  const colour = isTTY && NO_COLOR === "" && TERM !== "dumb"
+  return { width: isTTY ? Math.max(40, columns || 80) : Number.POSITIVE_INFINITY, colour }
 }

@@ -35,6 +35,9 @@ const ANSWER_TIMEOUT_MS: Readonly<Record<ControlOp, number>> = {
   provision: 45_000,
   refresh: 45_000,
   remove: 5_000,
+  activate: 5_000,
+  retire: 5_000,
+  drain: 5_000,
 }
 
 /** Far more tokens than an enclave takes: a description that goes on beyond is broken. */
@@ -112,6 +115,34 @@ export class ControlClient {
 
   async remove(label: string): Promise<void> {
     await this.#request("remove", { label })
+  }
+
+  /**
+   * Makes the staged key the current one.
+   *
+   * @param fingerprint - SHA-256 of its SubjectPublicKeyInfo, hex
+   */
+  activate(label: string, fingerprint: string): Promise<TokenDescription> {
+    const fields = { label, fingerprint: Buffer.from(fingerprint, "hex") }
+    return this.#checked(tokenDescriptionSchema, "activate", fields)
+  }
+
+  /**
+   * Destroys a key that a renewal replaced or has staged, where it still is there.
+   *
+   * @param fingerprint - SHA-256 of its SubjectPublicKeyInfo, hex
+   */
+  async retire(label: string, fingerprint: string): Promise<void> {
+    await this.#request("retire", { label, fingerprint: Buffer.from(fingerprint, "hex") })
+  }
+
+  /** Has the enclave send its signing connections elsewhere; there is no way back. */
+  async drain(): Promise<void> {
+    await this.#request("drain", {})
+  }
+
+  get isOpen(): boolean {
+    return this.#open
   }
 
   close(): void {

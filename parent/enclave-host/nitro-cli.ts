@@ -1,7 +1,8 @@
 /** AWS's `nitro-cli`: JSON on stdout, progress and errors on stderr. */
-import { ExecaError, execa } from "execa"
+import { execa } from "execa"
 import { z } from "zod"
 import { AgentError } from "../errors.js"
+import { nitroCliRefusal } from "./nitro-cli-errors.js"
 
 /** Fields of nitro-cli's JSON that are used here; it writes more. */
 const runningSchema = z.looseObject({
@@ -44,7 +45,7 @@ export class NitroCli {
     this.#timeouts = { ...TIMEOUTS, ...timeouts }
   }
 
-  /** @throws AgentError `nitro-cli-missing`, `enclave-image-missing`, `nitro-cli-failed` */
+  /** @throws AgentError as {@link nitroCliRefusal} makes them; so do the other methods */
   async run(options: RunEnclaveOptions): Promise<RunningEnclave> {
     const { imagePath, cpuCount, memoryMib, name } = options
     const flags = [
@@ -75,7 +76,7 @@ export class NitroCli {
     try {
       ;({ stdout } = await execa(this.#command, args, { timeout, stdin: "ignore" }))
     } catch (error) {
-      throw this.#failure(args, error)
+      throw nitroCliRefusal({ command: this.#command, args, timeoutMs: timeout, error })
     }
     try {
       return schema.parse(JSON.parse(stdout))
@@ -86,37 +87,4 @@ export class NitroCli {
       })
     }
   }
-
-  #failure([command = "", ...args]: readonly string[], error: unknown): AgentError {
-    if (error instanceof ExecaError && error.code === "ENOENT") {
-      return new AgentError("nitro-cli-missing", `${this.#command} was not found`, {
-        advice: "Install aws-nitro-enclaves-cli, or name it in enclave.nitro_cli_path.",
-        cause: error,
-      })
-    }
-    const stderr = error instanceof ExecaError ? String(error.stderr ?? "") : ""
-    // One that could not start, or was ended by the time-out, has said nothing itself.
-    const said = lastLines(stderr) || (error instanceof ExecaError ? error.shortMessage : "")
-    if (command === "run-enclave" && /No such file/i.test(stderr) && namesImage(stderr, args)) {
-      return new AgentError("enclave-image-missing", `the enclave image cannot be run: ${said}`, {
-        advice: "Check enclave.image_path.",
-        cause: error,
-      })
-    }
-    return new AgentError("nitro-cli-failed", `nitro-cli ${command} failed: ${said}`, {
-      advice: "Check the allocator's memory and CPUs, and /var/log/nitro_enclaves.",
-      cause: error,
-    })
-  }
-}
-
-/** nitro-cli reports missing devices and log files in the same words as a missing image. */
-function namesImage(stderr: string, args: readonly string[]): boolean {
-  const image = args[args.indexOf("--eif-path") + 1]
-  return image !== undefined && stderr.includes(image)
-}
-
-/** The end of what a command said: where its error stands. */
-function lastLines(text: string): string {
-  return text.trim().split("\n").slice(-3).join("; ").slice(0, 500)
 }

@@ -11,6 +11,7 @@ import {
   SessionFlag,
   UserType,
 } from "graphene-pk11"
+import { fingerprintOf, publicKeyOf } from "../../shared/public-key.js"
 import type { SelfTestRequest } from "./self-test.js"
 
 /** CKK_EC_EDWARDS and CKM_EDDSA of PKCS #11 3.0, which graphene does not name. */
@@ -31,10 +32,11 @@ function run({ modulePath, label, pin, certificate }: SelfTestRequest): void {
   try {
     const session = openToken(module, label)
     session.login(pin, UserType.USER)
-    const key = privateKey(session, label)
+    const leaf = new X509Certificate(certificate)
+    const key = privateKey(session, fingerprintOf(publicKeyOf(leaf)))
     const data = randomBytes(64)
     const signature = session.createSign(mechanismFor(key.type), key).once(data)
-    const publicKey = new X509Certificate(certificate).publicKey
+    const { publicKey } = leaf
     // Ed25519 hashes for itself.
     const hash = publicKey.asymmetricKeyType === "ed25519" ? null : "sha256"
     const good = verify(hash, data, { key: publicKey, dsaEncoding: "ieee-p1363" }, signature)
@@ -54,9 +56,10 @@ function openToken(module: Module, label: string): Session {
   throw new Error("the module shows no token with the label")
 }
 
-function privateKey(session: Session, label: string): PrivateKey {
-  const found = session.find({ class: ObjectClass.PRIVATE_KEY, label })
-  if (found.length === 0) throw new Error("the token shows no private key")
+/** By CKA_ID, as servers are told to look for it. */
+function privateKey(session: Session, id: Buffer): PrivateKey {
+  const found = session.find({ class: ObjectClass.PRIVATE_KEY, id })
+  if (found.length === 0) throw new Error("the token shows no private key of the certificate")
   return found.items(0).toType<PrivateKey>()
 }
 

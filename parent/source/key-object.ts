@@ -69,6 +69,24 @@ export function parseKeyObject(body: string, name: string): KeyObject {
   }
 }
 
+/** A key object as JSON that {@link parseKeyObject} reads as the same one. */
+export function writeKeyObject(object: KeyObject): string {
+  const [certificate, ...chain] = object.certificates.map(String)
+  return JSON.stringify({
+    certificate,
+    certificateChain: chain.join(""),
+    encryptedPrivateKey: object.encryptedPrivateKey.toString("base64"),
+    encryptionMethod: "SYMMETRIC_DEFAULT",
+    ...(object.keyId === null ? {} : { encryptionKmsKeyId: object.keyId }),
+    ...(object.encryptionContext === null ? {} : { encryptionContext: object.encryptionContext }),
+  })
+}
+
+/** Whether both are the same key and certificates, as KMS would be asked for them. */
+export function isSameObject(a: KeyObject, b: KeyObject): boolean {
+  return writeKeyObject(a) === writeKeyObject(b)
+}
+
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
 
 /** Every certificate of a PEM text. */

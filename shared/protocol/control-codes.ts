@@ -8,6 +8,7 @@ export const CONTROL_CODES = {
   "unknown-op": "the enclave does not know this operation",
   "not-owner": "the enclave is owned by another agent: its control secret differs",
   "unknown-token": "the enclave has no token with this label",
+  "unknown-key": "the token holds no such staged key",
   "too-many-tokens": "the enclave holds as many tokens as it can",
   "malformed-label": "a token label has 1 to 32 bytes of UTF-8",
   "malformed-pin": "a PIN has 4 to 64 characters",

@@ -64,6 +64,8 @@ export const provisionSchema = z.strictObject({
   region: z.string().regex(AWS_REGION),
   credentials: credentialsSchema,
   encryptionContext: z.record(z.string().max(256), z.string().max(1_024)).nullable(),
+  /** Leave the token's current key in place until `activate`. */
+  stage: z.boolean().default(false),
 })
 export type ProvisionRequest = z.infer<typeof provisionSchema>
 
@@ -71,6 +73,10 @@ export const refreshSchema = z.strictObject({ label: labelSchema, credentials: c
 /** `offset` is the number of tokens to leave out: a description takes as many as fit a frame. */
 export const describeSchema = z.strictObject({ offset: z.int().min(0).optional() })
 export const removeSchema = z.strictObject({ label: labelSchema })
+/** Makes the staged key the current one. */
+export const activateSchema = z.strictObject({ label: labelSchema, fingerprint: bytes(32, 32) })
+/** Destroys a retiring key before its hour is over, or a staged one: no server process uses it. */
+export const retireSchema = z.strictObject({ label: labelSchema, fingerprint: bytes(32, 32) })
 
 const timestamp = z.number().int().nonnegative()
 
@@ -86,14 +92,30 @@ export const tokenDescriptionSchema = z.object({
   keyId: z.string(),
   attestedAt: timestamp,
   expiresAt: timestamp,
-  retiringKeys: z.number().int(),
+  /** Of the key that is staged, hex. */
+  nextFingerprint: z.string().nullable(),
+  /** Of the keys that renewals replaced and that sign still, hex. */
+  retiringFingerprints: z.array(z.string()),
   /** Signatures made, by mechanism. */
   signatures: z.record(z.string(), z.number().int()),
   /** Decryptions made, by mechanism; none under the policy `tls-server`. */
   decryptions: z.record(z.string(), z.number().int()).optional(),
+  /** Requests refused: by the policy, the PIN, or the key. */
   refusals: z.number().int(),
+  /** Requests that failed inside the enclave. */
+  failures: z.number().int(),
 })
 export type TokenDescription = z.infer<typeof tokenDescriptionSchema>
+
+/** A cumulative histogram: `counts[i]` answers took at most `bounds[i]` µs, `count` took any time. */
+export const latencySchema = z.object({
+  bounds: z.array(z.number().int()),
+  counts: z.array(z.number().int()),
+  count: z.number().int(),
+  /** µs */
+  sum: z.number().int(),
+})
+export type LatencyHistogram = z.infer<typeof latencySchema>
 
 export const enclaveDescriptionSchema = z.object({
   version: z.string(),
@@ -106,12 +128,27 @@ export const enclaveDescriptionSchema = z.object({
   bootedAt: timestamp,
   now: timestamp,
   generation: z.number().int(),
+  /** Connections of the signing service: open now, and accepted since boot. */
+  connections: z.object({ open: z.number().int(), accepted: z.number().int() }),
+  /** Time from a sign request's arrival to its answer, for all tokens. */
+  latency: latencySchema,
+  /** It takes no new signing connections, and closes those that are idle. */
+  draining: z.boolean(),
   /** In the order of their labels' bytes; none are left once this is empty. */
   tokens: z.array(tokenDescriptionSchema),
 })
 export type EnclaveDescription = z.infer<typeof enclaveDescriptionSchema>
 
-export const CONTROL_OPS = ["hello", "describe", "provision", "refresh", "remove"] as const
+export const CONTROL_OPS = [
+  "hello",
+  "describe",
+  "provision",
+  "refresh",
+  "remove",
+  "activate",
+  "retire",
+  "drain",
+] as const
 export type ControlOp = (typeof CONTROL_OPS)[number]
 
 /** A refusal of the control service; `detail` holds texts that are no secrets. */

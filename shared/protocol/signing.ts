@@ -56,17 +56,23 @@ export type SigningRequest = { id: number } & (
   | ({ op: "sign" | "decrypt" } & KeyUse)
 )
 
-/** A token as `list` shows it; see PROTOCOL.md. */
-export interface ListedToken {
-  label: string
-  /** DER, leaf first. */
-  certificates: readonly Uint8Array[]
-  /** DER SubjectPublicKeyInfo of the leaf. */
+/** A key as `list` shows it; see PROTOCOL.md. */
+export interface ListedKey {
+  /** DER SubjectPublicKeyInfo. */
   publicKey: Uint8Array
   mechanisms: readonly MechanismName[]
   /** Hash functions whose values, or DigestInfos, `sign` accepts for this key. */
   hashes: readonly HashName[]
   decryptMechanisms: readonly DecryptMechanismName[]
+}
+
+/** A token, its current key and those beside it. */
+export interface ListedToken extends ListedKey {
+  label: string
+  /** DER, leaf first. */
+  certificates: readonly Uint8Array[]
+  /** One that a renewal is about to bring, and those that renewals have replaced. */
+  furtherKeys: readonly (ListedKey & { state: "next" | "retiring" })[]
   /** Seconds since the epoch. */
   expires: number
 }
@@ -190,11 +196,18 @@ export function encodeListedToken(token: ListedToken): CborValue {
   return {
     label: token.label,
     certificates: token.certificates,
-    publicKey: token.publicKey,
-    mechanisms: token.mechanisms,
-    hashes: token.hashes,
-    decryptMechanisms: token.decryptMechanisms,
+    ...encodeListedKey(token),
+    furtherKeys: token.furtherKeys.map((key) => ({ state: key.state, ...encodeListedKey(key) })),
     expires: cborInteger(token.expires),
+  }
+}
+
+function encodeListedKey(key: ListedKey): Readonly<Record<string, CborValue>> {
+  return {
+    publicKey: key.publicKey,
+    mechanisms: key.mechanisms,
+    hashes: key.hashes,
+    decryptMechanisms: key.decryptMechanisms,
   }
 }
 

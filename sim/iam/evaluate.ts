@@ -26,9 +26,10 @@ export interface AccessRequest {
 
 /**
  * How the policy on a resource counts. A KMS key's must allow, or delegate to the account; a
- * bucket's and the caller's own policy each suffice within one account.
+ * bucket's and the caller's own policy each suffice within one account, and across accounts both
+ * must allow.
  */
-export type ResourcePolicyRole = "must-allow-or-delegate" | "may-allow"
+export type ResourcePolicyRole = "must-allow-or-delegate" | "may-allow" | "must-allow-both"
 
 /** The kind of policy that decided, in AWS's words. */
 export type PolicyKind = "resource-based" | "identity-based"
@@ -53,6 +54,10 @@ export function evaluateAccess(
   // A deny for the account's root reaches everyone in the account.
   if ([...direct, ...delegated].some(isDeny)) return refused("explicit-deny", "resource-based")
   if (own.some(isDeny)) return refused("explicit-deny", "identity-based")
+  if (role === "must-allow-both") {
+    if (direct.length === 0) return refused("no-allow", "resource-based")
+    if (own.length === 0) return refused("no-allow", "identity-based")
+  }
   if (direct.length > 0) return { allowed: true, by: "resource-based" }
   const ownSuffices = role === "may-allow" || delegated.length > 0
   if (ownSuffices && own.length > 0) return { allowed: true, by: "identity-based" }

@@ -1,11 +1,12 @@
 /**
- * Who may call: the access keys of the simulated account, kept in `iam.json`. One administrator
- * with a lasting key, and the sessions of the instance's role that IMDS hands out and renews.
+ * Who may call: the access keys and roles of the simulated account, kept in `iam.json`. One
+ * administrator with a lasting key, and the sessions of the instance's role that IMDS hands out and
+ * renews.
  */
 import { randomBytes } from "node:crypto"
 import { z } from "zod"
 import { readJson, writeJson } from "../files.js"
-import { ADMIN_ARN, ROLE_ARN, ROLE_SESSION_ARN, type SimPaths } from "../paths.js"
+import { ACCOUNT_ID, ADMIN_ARN, INSTANCE_ID, ROLE_ARN, type SimPaths } from "../paths.js"
 import { type Policy, policySchema } from "./policy-document.js"
 
 const principalSchema = z.strictObject({
@@ -21,10 +22,22 @@ const principalSchema = z.strictObject({
   /** Identity-based policy, as attached to the user or role. */
   policy: policySchema,
 })
-const iamSchema = z.strictObject({ principals: z.array(principalSchema) })
+const roleSchema = z.strictObject({
+  arn: z.string().regex(/^arn:aws:iam::\d{12}:role\/(?:[\w+=,.@-]+\/)*[\w+=,.@-]+$/),
+  /** Identity-based policy, as attached to the role. */
+  policy: policySchema,
+})
+const iamSchema = z.strictObject({
+  principals: z.array(principalSchema),
+  /** The last one is the instance's, if there is any; else it has the simulator's own. */
+  roles: z.array(roleSchema).default([]),
+})
 
 /** One set of credentials and what they stand for. */
 export type Principal = z.infer<typeof principalSchema>
+
+/** A role that IAM knows. */
+export type Role = z.infer<typeof roleSchema>
 
 /** How long a session of the instance role lasts, as on EC2. */
 export const SESSION_TTL_SECS = 6 * 3600
@@ -38,18 +51,50 @@ const ADMINISTRATOR_ACCESS: Policy = {
  * What AWS's guide attaches to the instance's role. kms:Decrypt is there on purpose: a key policy
  * that delegates to the account's root lets the role decrypt without any attestation.
  */
-const INSTANCE_ROLE_POLICY: Policy = {
-  Version: "2012-10-17",
-  Statement: [
-    { Effect: "Allow", Action: ["s3:GetObject", "s3:ListBucket"], Resource: "*" },
-    { Effect: "Allow", Action: "kms:Decrypt", Resource: "*" },
-    { Effect: "Allow", Action: "iam:GetRole", Resource: ROLE_ARN },
-  ],
+function instanceRolePolicy(roleArn: string): Policy {
+  return {
+    Version: "2012-10-17",
+    Statement: [
+      { Effect: "Allow", Action: ["s3:GetObject", "s3:ListBucket"], Resource: "*" },
+      { Effect: "Allow", Action: "kms:Decrypt", Resource: "*" },
+      { Effect: "Allow", Action: "iam:GetRole", Resource: roleArn },
+    ],
+  }
 }
 
 /** All principals of `iam.json`; none if there is no such file. */
 export function readPrincipals(paths: SimPaths): Principal[] {
-  return readJson(paths.iamFile, iamSchema)?.principals ?? []
+  return readIam(paths).principals
+}
+
+/** The roles of the account. */
+export function readRoles(paths: SimPaths): Role[] {
+  return [{ arn: ROLE_ARN, policy: instanceRolePolicy(ROLE_ARN) }, ...readIam(paths).roles]
+}
+
+/** The role that the instance's profile names. */
+export function instanceRole(paths: SimPaths): Role {
+  const roles = readRoles(paths)
+  return roles[roles.length - 1] ?? { arn: ROLE_ARN, policy: instanceRolePolicy(ROLE_ARN) }
+}
+
+/** Makes a role, of any path, and gives it to the instance in place of the one it had. */
+export function attachRole(paths: SimPaths, arn: string, policy = instanceRolePolicy(arn)): void {
+  const { principals, roles } = readIam(paths)
+  const role = roleSchema.parse({ arn, policy })
+  const others = roles.filter((one) => one.arn !== arn)
+  // What is attached to a role holds for the sessions that it has.
+  const current = principals.map((one) => (one.roleArn === arn ? { ...one, policy } : one))
+  writeIam(paths, { principals: current, roles: [...others, role] })
+}
+
+/** Without path: `web` of `role/servers/web`. */
+export function roleName(roleArn: string): string {
+  return roleArn.slice(roleArn.lastIndexOf("/") + 1)
+}
+
+function readIam(paths: SimPaths): z.infer<typeof iamSchema> {
+  return readJson(paths.iamFile, iamSchema) ?? { principals: [], roles: [] }
 }
 
 /** Makes the administrator and a first session of the role if they are not there. */
@@ -83,10 +128,11 @@ export function currentRoleSession(
   ttlSecs: number,
 ): Principal & { sessionToken: string; expiration: string } {
   const principals = readPrincipals(paths)
+  const role = instanceRole(paths)
   const now = Date.now()
   for (const principal of principals.toReversed()) {
-    const { arn, sessionToken, expiration } = principal
-    if (arn !== ROLE_SESSION_ARN || sessionToken === undefined || expiration === undefined) continue
+    const { roleArn, sessionToken, expiration } = principal
+    if (roleArn !== role.arn || sessionToken === undefined || expiration === undefined) continue
     const remainingMs = Date.parse(expiration) - now
     if (remainingMs > (ttlSecs * 1000) / 2 && remainingMs <= ttlSecs * 1000) {
       return { ...principal, sessionToken, expiration }
@@ -97,9 +143,9 @@ export function currentRoleSession(
     secretAccessKey: randomBytes(30).toString("base64"),
     sessionToken: randomBytes(180).toString("base64"),
     expiration: new Date(now + ttlSecs * 1000).toISOString(),
-    arn: ROLE_SESSION_ARN,
-    roleArn: ROLE_ARN,
-    policy: INSTANCE_ROLE_POLICY,
+    arn: `arn:aws:sts::${ACCOUNT_ID}:assumed-role/${roleName(role.arn)}/${INSTANCE_ID}`,
+    roleArn: role.arn,
+    policy: role.policy,
   }
   // Sessions long expired are forgotten, so that the file does not grow for ever.
   const kept = principals.filter(({ expiration }) => !endedBefore(expiration, now - 3_600_000))
@@ -112,7 +158,11 @@ function endedBefore(expiration: string | undefined, instantMs: number): boolean
 }
 
 function writePrincipals(paths: SimPaths, principals: Principal[]): void {
-  writeJson(paths.iamFile, { principals }, 0o600)
+  writeIam(paths, { ...readIam(paths), principals })
+}
+
+function writeIam(paths: SimPaths, iam: z.infer<typeof iamSchema>): void {
+  writeJson(paths.iamFile, iam, 0o600)
 }
 
 const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"

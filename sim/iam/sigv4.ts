@@ -33,7 +33,7 @@ export interface SignedRequest {
 
 /** How the service signs. */
 export interface SigningRules {
-  service: "kms" | "s3"
+  service: "kms" | "s3" | "iam"
   /** Largest difference to the client's clock: 5 minutes in general, 15 for S3. */
   maxSkewMs: number
 }

@@ -3,18 +3,18 @@
  * that the agent and the AWS SDKs read. Source: Amazon EC2 user guide, "Instance metadata".
  */
 import { randomBytes } from "node:crypto"
+import { setTimeout as delay } from "node:timers/promises"
 import Fastify, { type FastifyInstance } from "fastify"
-import { currentRoleSession } from "../iam/principals.js"
+import { currentRoleSession, instanceRole, roleName } from "../iam/principals.js"
 import {
   ACCOUNT_ID,
   INSTANCE_ID,
   INSTANCE_PROFILE_ARN,
   PARTITION,
   REGION,
-  ROLE_ARN,
-  ROLE_NAME,
   type SimPaths,
 } from "../paths.js"
+import { readImdsSettings } from "./settings.js"
 
 const TTL_HEADER = "x-aws-ec2-metadata-token-ttl-seconds"
 const TOKEN_HEADER = "x-aws-ec2-metadata-token"
@@ -32,11 +32,13 @@ export interface ImdsServerOptions {
 export function buildImdsServer({ paths, sessionTtlSecs }: ImdsServerOptions): FastifyInstance {
   const app = Fastify({ forceCloseConnections: true })
   const tokens = new TokenBook()
-  const documents = metadata(paths, sessionTtlSecs)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body))
 
   app.put("/latest/api/token", async (request, reply) => {
+    const { tokenStatus, delayMs = 0 } = readImdsSettings(paths)
+    if (delayMs > 0) await delay(delayMs)
+    if (tokenStatus !== undefined) return reply.status(tokenStatus).send("")
     // A request that came through a proxy must not get a token.
     if (request.headers["x-forwarded-for"] !== undefined) return reply.status(403).send("")
     const ttl = Number(request.headers[TTL_HEADER])
@@ -45,11 +47,14 @@ export function buildImdsServer({ paths, sessionTtlSecs }: ImdsServerOptions): F
   })
 
   app.get("/latest/*", async (request, reply) => {
+    const { status, delayMs = 0 } = readImdsSettings(paths)
+    if (delayMs > 0) await delay(delayMs)
     const token = request.headers[TOKEN_HEADER]
     const ttl = typeof token === "string" ? tokens.remainingSecs(token) : 0
     if (ttl <= 0) return reply.status(401).type("text/plain").send("")
+    if (status !== undefined) return reply.status(status).send("")
     const path = (request.raw.url ?? "").split("?", 1)[0]?.replace(/\/$/, "") ?? ""
-    const document = documents.get(path)
+    const document = metadata(paths, sessionTtlSecs).get(path)
     reply.header(TTL_HEADER, ttl).type("text/plain")
     return document === undefined ? reply.status(404).send("") : reply.send(document())
   })
@@ -77,6 +82,12 @@ class TokenBook {
 function metadata(paths: SimPaths, sessionTtlSecs: number): Map<string, () => string> {
   const base = "/latest/meta-data"
   const credentials = `${base}/iam/security-credentials`
+  const role = instanceRole(paths)
+  const { instanceTags = true } = readImdsSettings(paths)
+  const tags: [string, () => string][] = [
+    [`${base}/tags/instance`, () => "InstanceRoleArn"],
+    [`${base}/tags/instance/InstanceRoleArn`, () => role.arn],
+  ]
   return new Map<string, () => string>([
     [`${base}/ami-id`, () => "ami-0123456789abcdef0"],
     [`${base}/instance-id`, () => INSTANCE_ID],
@@ -85,11 +96,10 @@ function metadata(paths: SimPaths, sessionTtlSecs: number): Map<string, () => st
     [`${base}/placement/region`, () => REGION],
     [`${base}/services/domain`, () => "amazonaws.com"],
     [`${base}/services/partition`, () => PARTITION],
-    [`${base}/tags/instance`, () => "InstanceRoleArn"],
-    [`${base}/tags/instance/InstanceRoleArn`, () => ROLE_ARN],
+    ...(instanceTags ? tags : []),
     [`${base}/iam/info`, instanceProfile],
-    [credentials, () => ROLE_NAME],
-    [`${credentials}/${ROLE_NAME}`, () => roleCredentials(paths, sessionTtlSecs)],
+    [credentials, () => roleName(role.arn)],
+    [`${credentials}/${roleName(role.arn)}`, () => roleCredentials(paths, sessionTtlSecs)],
     ["/latest/dynamic/instance-identity/document", identityDocument],
   ])
 }

@@ -44,6 +44,7 @@ const decryptSchema = z.object({
   EncryptionContext: encryptionContext,
   EncryptionAlgorithm: algorithm,
   Recipient: recipientSchema.optional(),
+  DryRun: z.boolean().optional(),
 })
 
 export function decrypt(call: KmsCall): object {
@@ -53,6 +54,10 @@ export function decrypt(call: KmsCall): object {
   call.authorize(key, { recipient, encryptionContext: input.EncryptionContext })
   requireMaker(key, input.CiphertextBlob)
   requireEnabled(key)
+  if (input.DryRun) {
+    const message = "The request would have succeeded, but the DryRun option is set."
+    throw new KmsError("DryRunOperationException", message)
+  }
   const plaintext = decryptBlob(key, input.CiphertextBlob, input.EncryptionContext)
   const { answerKeyId } = call.deps.settings
   try {

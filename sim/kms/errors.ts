@@ -5,6 +5,7 @@ import { CodedError } from "../../shared/errors.js"
 const STATUS = {
   AccessDeniedException: 400,
   DisabledException: 400,
+  DryRunOperationException: 412,
   ExpiredTokenException: 400,
   IncompleteSignatureException: 400,
   IncorrectKeyException: 400,

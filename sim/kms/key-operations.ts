@@ -134,7 +134,7 @@ function metadata(key: KmsKey): object {
     Enabled: key.state === "Enabled",
     EncryptionAlgorithms: ["SYMMETRIC_DEFAULT"],
     KeyId: key.keyId,
-    KeyManager: "CUSTOMER",
+    KeyManager: key.manager,
     KeySpec: "SYMMETRIC_DEFAULT",
     KeyState: key.state,
     KeyUsage: "ENCRYPT_DECRYPT",

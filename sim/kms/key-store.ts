@@ -17,6 +17,8 @@ const keySchema = z.strictObject({
   state: z.enum(["Enabled", "Disabled", "PendingDeletion"]),
   /** The policy as it was given; evaluated through {@link parseKeyPolicy}. */
   policy: z.string(),
+  /** `AWS` for a key that a service of AWS's made and keeps. */
+  manager: z.enum(["AWS", "CUSTOMER"]).default("CUSTOMER"),
   /** AES-256 key, base64. */
   material: z.base64(),
 })
@@ -62,13 +64,18 @@ export function parseKeyPolicy(text: string): Policy {
 }
 
 /** A new key; {@link KeyStore.save} keeps it. */
-export function makeKey(policy: string, description: string): KmsKey {
+export function makeKey(
+  policy: string,
+  description: string,
+  manager: KmsKey["manager"] = "CUSTOMER",
+): KmsKey {
   return {
     keyId: randomUUID(),
     description,
     createdAt: new Date().toISOString(),
     state: "Enabled",
     policy,
+    manager,
     material: randomBytes(32).toString("base64"),
   }
 }

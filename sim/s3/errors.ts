@@ -1,11 +1,13 @@
 /** The refusals of the simulated S3, as XML under the names that AWS gives them. */
 import { CodedError } from "../../shared/errors.js"
+import { escapeXml } from "../xml.js"
 
 /** HTTP status by code; Amazon S3 API reference, "Error responses". */
 const STATUS = {
   AccessDenied: 403,
   AuthorizationHeaderMalformed: 400,
   BadDigest: 400,
+  BucketAlreadyExists: 409,
   BucketAlreadyOwnedByYou: 409,
   ExpiredToken: 400,
   InternalError: 500,
@@ -18,7 +20,9 @@ const STATUS = {
   NoSuchKey: 404,
   NotImplemented: 501,
   RequestTimeTooSkewed: 403,
+  ServiceUnavailable: 503,
   SignatureDoesNotMatch: 403,
+  SlowDown: 503,
   XAmzContentSHA256Mismatch: 400,
 } as const
 
@@ -43,15 +47,4 @@ export class S3Error extends CodedError<S3ErrorCode> {
       `<Resource>${escapeXml(resource)}</Resource><RequestId>${requestId}</RequestId></Error>`
     )
   }
-}
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&quot;",
-}
-
-function escapeXml(text: string): string {
-  return text.replace(/[&<>"]/g, (character) => ENTITIES[character] ?? character)
 }

@@ -3,18 +3,19 @@
  * If-None-Match), HeadObject, PutObject, CreateBucket and HeadBucket.
  */
 import { createHash, randomBytes } from "node:crypto"
+import { setTimeout as delay } from "node:timers/promises"
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify"
 import type { Logger } from "pino"
 import { CodedError } from "../../shared/errors.js"
 import { readServerIdentity } from "../ca.js"
-import { conditionContext } from "../iam/conditions.js"
-import { evaluateAccess } from "../iam/evaluate.js"
 import { type Principal, readPrincipals } from "../iam/principals.js"
 import { authenticate, type SignatureErrorCode } from "../iam/sigv4.js"
-import { PARTITION, REGION, type SimPaths } from "../paths.js"
+import { ACCOUNT_ID, REGION, type SimPaths } from "../paths.js"
+import { authorize } from "./access.js"
 import { parseAddress, type S3Address } from "./address.js"
 import { S3Error, type S3ErrorCode } from "./errors.js"
 import { ObjectStore } from "./object-store.js"
+import { playFaults, readS3Settings } from "./settings.js"
 
 const SIGNING = { service: "s3", maxSkewMs: 15 * 60_000 } as const
 const MAX_OBJECT_BYTES = 16 * 1024 * 1024
@@ -22,7 +23,10 @@ const MAX_OBJECT_BYTES = 16 * 1024 * 1024
 const SIGNATURE_REFUSALS: Readonly<Record<SignatureErrorCode, [S3ErrorCode, string]>> = {
   "missing-signature": ["AccessDenied", "Access Denied"],
   "malformed-signature": ["AuthorizationHeaderMalformed", "The authorization header is malformed."],
-  "wrong-scope": ["AuthorizationHeaderMalformed", "The region or service is wrong."],
+  "wrong-scope": [
+    "AuthorizationHeaderMalformed",
+    `The authorization header is malformed; the region is wrong; expecting '${REGION}'`,
+  ],
   "unknown-access-key": ["InvalidAccessKeyId", "No such access key."],
   "wrong-session-token": ["InvalidToken", "The token is not that of the access key."],
   "session-expired": ["ExpiredToken", "The token has expired."],
@@ -62,7 +66,10 @@ export function buildS3Server({ paths, log }: S3ServerOptions): FastifyInstance 
   app.all("*", async (request, reply) => {
     const requestId = randomBytes(8).toString("hex").toUpperCase()
     reply.header("x-amz-request-id", requestId).header("server", "AmazonS3")
+    const settings = readS3Settings(paths)
+    if (settings.delayMs) await delay(settings.delayMs)
     try {
+      playFaults(paths, settings)
       const principal = await authenticateCaller(request, paths)
       const address = parseAddress(request.headers.host ?? "", request.raw.url ?? "/")
       return serve({ principal, address, store, request, reply })
@@ -92,18 +99,24 @@ function serve(call: S3Call): FastifyReply | Buffer | string {
 }
 
 function serveBucket({ address: { bucket }, principal, request, reply, store }: S3Call) {
-  const arn = bucketArn(bucket)
   switch (request.method) {
     case "PUT":
-      authorize(principal, "s3:CreateBucket", arn, undefined)
+      authorize(
+        principal,
+        { action: "s3:CreateBucket" },
+        { bucket, owner: ACCOUNT_ID, policy: undefined },
+      )
       if (store.hasBucket(bucket)) {
-        throw new S3Error("BucketAlreadyOwnedByYou", "The bucket is there and yours.")
+        if (store.access(bucket).owner === ACCOUNT_ID) {
+          throw new S3Error("BucketAlreadyOwnedByYou", "The bucket is there and yours.")
+        }
+        throw new S3Error("BucketAlreadyExists", "The bucket's name is taken.")
       }
       store.createBucket(bucket)
       return reply.header("location", `/${bucket}`).send("")
     case "HEAD":
       if (!store.hasBucket(bucket)) throw noSuchBucket()
-      authorize(principal, "s3:ListBucket", arn, store.policy(bucket))
+      authorize(principal, { action: "s3:ListBucket" }, store.access(bucket))
       return reply.header("x-amz-bucket-region", REGION).send("")
     default:
       throw new S3Error("MethodNotAllowed", "The simulator does not do this to buckets.")
@@ -111,9 +124,8 @@ function serveBucket({ address: { bucket }, principal, request, reply, store }: 
 }
 
 function getObject({ principal, request, reply, store }: S3Call, bucket: string, key: string) {
-  const policy = store.policy(bucket)
-  authorize(principal, "s3:GetObject", `${bucketArn(bucket)}/${key}`, policy)
-  const object = getOrDeny(() => store.get(bucket, key), principal, bucket, policy)
+  authorize(principal, { action: "s3:GetObject", key }, store.access(bucket))
+  const object = getOrDeny(store, principal, bucket, key)
   reply
     .header("etag", object.etag)
     .header("last-modified", object.lastModified.toUTCString())
@@ -124,7 +136,7 @@ function getObject({ principal, request, reply, store }: S3Call, bucket: string,
 }
 
 function putObject({ principal, request, reply, store }: S3Call, bucket: string, key: string) {
-  authorize(principal, "s3:PutObject", `${bucketArn(bucket)}/${key}`, store.policy(bucket))
+  authorize(principal, { action: "s3:PutObject", key }, store.access(bucket))
   const body = bodyOf(request)
   const md5 = request.headers["content-md5"]
   if (md5 !== undefined && md5 !== createHash("md5").update(body).digest("base64")) {
@@ -134,36 +146,15 @@ function putObject({ principal, request, reply, store }: S3Call, bucket: string,
 }
 
 /** Without s3:ListBucket a caller may not learn that an object is missing. */
-function getOrDeny<T>(
-  get: () => T,
-  principal: Principal,
-  bucket: string,
-  policy: ReturnType<ObjectStore["policy"]>,
-): T {
+function getOrDeny(store: ObjectStore, principal: Principal, bucket: string, key: string) {
   try {
-    return get()
+    return store.get(bucket, key)
   } catch (error) {
     if (error instanceof S3Error && error.code === "NoSuchKey") {
-      authorize(principal, "s3:ListBucket", bucketArn(bucket), policy)
+      authorize(principal, { action: "s3:ListBucket" }, store.access(bucket))
     }
     throw error
   }
-}
-
-function authorize(
-  principal: Principal,
-  action: string,
-  resource: string,
-  policy: ReturnType<ObjectStore["policy"]>,
-): void {
-  const request = { principal, action, resource, context: conditionContext([]) }
-  if (!evaluateAccess(request, policy, "may-allow").allowed) {
-    throw new S3Error("AccessDenied", "Access Denied")
-  }
-}
-
-function bucketArn(bucket: string): string {
-  return `arn:${PARTITION}:s3:::${bucket}`
 }
 
 function noSuchBucket(): S3Error {

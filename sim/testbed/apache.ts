@@ -1,5 +1,5 @@
 /** Debian's Apache httpd under a configuration of the testbed's own, on a port of its own. */
-import { mkdir, readFile, writeFile } from "node:fs/promises"
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { execa } from "execa"
 import { CodedError } from "../../shared/errors.js"
@@ -7,6 +7,15 @@ import { CHECKOUT } from "./checkout.js"
 import { childPids } from "./child-pids.js"
 import { type OpensslBinding, opensslConf } from "./openssl-conf.js"
 import { accepts, asWwwData, ownByWwwData } from "./server-process.js"
+import {
+  inEnvironment,
+  isAlive,
+  type Placeholder,
+  type ServerCommands,
+  untilGone,
+  type VirtualHost,
+  type WebServer,
+} from "./web-server.js"
 
 export type Mpm = "event" | "worker" | "prefork"
 
@@ -20,17 +29,24 @@ export interface ApacheOptions {
   modulePath?: string
   /** Starts Apache as www-data, as a service manager may; else it is root and drops to www-data. */
   unprivileged?: boolean
+  /** Directives for the whole server. */
+  directives?: readonly string[]
   /** Added to the environment that Apache is started with. */
   env?: Readonly<Record<string, string>>
-  /** The agent's snippet, included by the virtual host. */
-  snippet: string
+  /** The agent's snippet, included by the one virtual host that there is then, `localhost`. */
+  snippet?: string
+  /** Else these. Those of target `Conf` lie in the agent's file as a whole. */
+  hosts?: readonly VirtualHost[]
+  /** Written into the hosts' files; needed for target `Conf`, which the agent changes in place. */
+  placeholder?: Placeholder
   endpointFile: string
 }
 
 const START_TIMEOUT_MS = 30_000
 const PAGE = "served with a key that this host never saw\n"
 
-export class Apache {
+export class Apache implements WebServer {
+  readonly service = "httpd"
   readonly #options: ApacheOptions
 
   private constructor(options: ApacheOptions) {
@@ -47,7 +63,14 @@ export class Apache {
       apache.opensslConf,
       opensslConf(options.binding, options.modulePath ?? CHECKOUT.module),
     )
-    await writeFile(apache.conf, httpdConf(options))
+    await mkdir(apache.#extraDir, { recursive: true })
+    await writeFile(apache.conf, httpdConf(options, apache.#hosts))
+    const { placeholder } = options
+    if (placeholder !== undefined) {
+      for (const host of apache.#hosts) {
+        await writeFile(host.path, initialFile(host, options, placeholder))
+      }
+    }
     if (options.unprivileged) await ownByWwwData(dir)
     return apache
   }
@@ -64,13 +87,27 @@ export class Apache {
     return join(this.#options.dir, "openssl.cnf")
   }
 
-  get url(): string {
-    return `https://localhost:${this.#options.port}/`
+  get port(): number {
+    return this.#options.port
   }
 
-  /** What the virtual host includes. */
+  get url(): string {
+    return `https://localhost:${this.port}/`
+  }
+
+  /** What the virtual host includes; the first one of several. */
   get snippet(): string {
-    return this.#options.snippet
+    return this.#hosts[0]?.path ?? ""
+  }
+
+  get #hosts(): readonly VirtualHost[] {
+    const { hosts, snippet = "" } = this.#options
+    return hosts ?? [{ serverName: "localhost", target: "Snippet", path: snippet }]
+  }
+
+  /** Whatever lies here is included. */
+  get #extraDir(): string {
+    return join(this.#options.dir, "extra")
   }
 
   get errorLog(): string {
@@ -92,8 +129,17 @@ export class Apache {
 
   /** Starts Apache, or reloads it gracefully if it runs: what the agent is given to run. */
   get reloadCommand(): string[] {
-    const env = Object.entries(this.env).map(([name, value]) => `${name}=${value}`)
-    return ["env", "-i", ...env, "/usr/sbin/apache2", "-f", this.conf, "-k", "graceful"]
+    return this.commands.reload
+  }
+
+  get commands(): ServerCommands {
+    const command = (...args: string[]) =>
+      inEnvironment(this.env, "/usr/sbin/apache2", "-f", this.conf, ...args)
+    return {
+      test: command("-t"),
+      reload: command("-k", "graceful"),
+      start: command("-k", "start"),
+    }
   }
 
   async start(): Promise<void> {
@@ -122,9 +168,7 @@ export class Apache {
     if (pid === undefined) return
     // Not `-k stop`, which wants a configuration that is still whole.
     process.kill(pid, "SIGTERM")
-    for (let tries = 0; tries < 200 && isAlive(pid); tries++) {
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
+    await untilGone(pid)
   }
 
   /** Process id of Apache's parent, undefined if it does not run. */
@@ -145,6 +189,18 @@ export class Apache {
     return readFile(this.errorLog, "utf8").catch(() => "")
   }
 
+  async generations(): Promise<number> {
+    return (await this.errors()).split("resuming normal operations").length - 1
+  }
+
+  async breakConfiguration(): Promise<void> {
+    await writeFile(join(this.#extraDir, "broken.conf"), "NoSuchDirective on\n")
+  }
+
+  async mendConfiguration(): Promise<void> {
+    await rm(join(this.#extraDir, "broken.conf"), { force: true })
+  }
+
   async #control(action: "start" | "graceful"): Promise<void> {
     const args = ["-f", this.conf, "-k", action]
     const [command, commandArgs] = this.#options.unprivileged
@@ -154,7 +210,8 @@ export class Apache {
   }
 }
 
-function httpdConf({ dir, port, binding, mpm = "event", snippet }: ApacheOptions): string {
+function httpdConf(options: ApacheOptions, hosts: readonly VirtualHost[]): string {
+  const { dir, port, binding, mpm = "event", directives = [] } = options
   const modules = [`mpm_${mpm}`, "authz_core", "dir", "mime", "socache_shmcb", "ssl", "status"]
   const lines = [
     `ServerRoot "${dir}"`,
@@ -171,26 +228,50 @@ function httpdConf({ dir, port, binding, mpm = "event", snippet }: ApacheOptions
     "SSLSessionCache none",
     "SSLSessionTickets off",
     ...(binding === "engine" ? ["SSLCryptoDevice pkcs11"] : []),
+    ...directives,
     `Listen 127.0.0.1:${port}`,
-    `<VirtualHost 127.0.0.1:${port}>`,
-    `  DocumentRoot "${dir}/htdocs"`,
-    "  SSLEngine on",
-    "  SSLProtocol -all +TLSv1.2 +TLSv1.3",
-    `  Include "${snippet}"`,
-    "</VirtualHost>",
+    ...hosts.flatMap((host) =>
+      host.target === "Conf"
+        ? [`Include "${host.path}"`]
+        : virtualHost(host, options, [`Include "${host.path}"`]),
+    ),
     `<Directory "${dir}/htdocs">`,
     "  Require all granted",
     "</Directory>",
+    `IncludeOptional "${dir}/extra/*.conf"`,
     "",
   ]
   return lines.join("\n")
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
+function virtualHost(
+  { serverName }: VirtualHost,
+  { dir, port }: ApacheOptions,
+  certificateLines: readonly string[],
+): string[] {
+  return [
+    `<VirtualHost 127.0.0.1:${port}>`,
+    `  ServerName ${serverName}`,
+    `  DocumentRoot "${dir}/htdocs"`,
+    "  SSLEngine on",
+    "  SSLProtocol -all +TLSv1.2 +TLSv1.3",
+    ...certificateLines.map((line) => `  ${line}`),
+    "</VirtualHost>",
+  ]
+}
+
+/** What an operator may have before the agent comes: a snippet, or a virtual host with remarks of his own. */
+function initialFile(host: VirtualHost, options: ApacheOptions, placeholder: Placeholder): string {
+  const lines = [
+    `SSLCertificateFile      "${placeholder.certificateFile}"`,
+    `SSLCertificateKeyFile   "${placeholder.keyFile}"`,
+  ]
+  const text =
+    host.target === "Snippet"
+      ? lines
+      : [
+          `# The site ${host.serverName}, kept by hand.`,
+          ...virtualHost(host, options, ["# Changed by the agent:", ...lines]),
+        ]
+  return [...text, ""].join("\n")
 }

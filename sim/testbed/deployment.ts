@@ -5,6 +5,7 @@ import { z } from "zod"
 import { CodedError } from "../../shared/errors.js"
 import type { Apache, Mpm } from "./apache.js"
 import type { BackgroundProcess } from "./background-process.js"
+import { enclaveOfStatus } from "./enclave-of-status.js"
 import { handshake } from "./handshake.js"
 import type { OpensslBinding } from "./openssl-conf.js"
 import type { AgentSetup, Testbed } from "./testbed.js"
@@ -138,7 +139,7 @@ export class Deployment {
       ...["status", "--json", "--config", this.configFile],
     ])
     if (stdout === "") throw new CodedError("status-failed", stderr)
-    return statusSchema.parse(JSON.parse(stdout))
+    return statusSchema.parse(enclaveOfStatus(stdout))
   }
 
   /** Signatures that the enclave counts for the token. */

@@ -19,13 +19,18 @@ export interface SearchResult {
 
 const CHUNK_BYTES = 1024 * 1024
 
-/** Searches every regular file below a directory. */
-export async function searchFiles(dir: string, needles: readonly Needle[]): Promise<SearchResult> {
+/** Searches every regular file below a directory, or those whose path is wanted. */
+export async function searchFiles(
+  dir: string,
+  needles: readonly Needle[],
+  isWanted: (path: string) => boolean = () => true,
+): Promise<SearchResult> {
   const finder = new NeedleFinder(needles)
   const result: SearchResult = { findings: [], bytes: 0 }
   for (const entry of await readdir(dir, { withFileTypes: true, recursive: true })) {
     if (!entry.isFile()) continue
     const path = join(entry.parentPath, entry.name)
+    if (!isWanted(path)) continue
     const content = await readFile(path)
     result.bytes += content.length
     result.findings.push(...finder.find(content).map((what) => ({ where: path, what })))

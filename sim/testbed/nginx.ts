@@ -3,6 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import type { BackgroundProcess } from "./background-process.js"
 import { childPids } from "./child-pids.js"
+import { nginxConf, serverBlock } from "./nginx-conf.js"
 import { startServer } from "./server-process.js"
 
 export interface NginxOptions {
@@ -33,7 +34,9 @@ export class Nginx {
     const { dir, port, env } = options
     await mkdir(dir, { recursive: true })
     const conf = join(dir, "nginx.conf")
-    await writeFile(conf, nginxConf(options))
+    const { main = [] } = options
+    const lines = ["daemon off;", ...main]
+    await writeFile(conf, nginxConf({ dir, env, workers: WORKERS, main: lines }, serverOf(options)))
     const server = await startServer({
       name: "nginx",
       command: "/usr/sbin/nginx",
@@ -67,31 +70,9 @@ export class Nginx {
   }
 }
 
-function nginxConf({ dir, port, certificateFile, certificateKey, main = [], env }: NginxOptions) {
-  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-  return [
-    "daemon off;",
-    `pid ${dir}/nginx.pid;`,
-    `error_log ${dir}/error.log notice;`,
-    `worker_processes ${WORKERS};`,
-    "user www-data;",
-    ...Object.keys(env).map((name) => `env ${name};`),
-    ...main,
-    "events { worker_connections 256; }",
-    "http {",
-    "  access_log off;",
-    ...temporary.map((name) => `  ${name}_temp_path ${dir}/${name};`),
-    "  server {",
-    `    listen 127.0.0.1:${port} ssl;`,
-    "    server_name localhost;",
-    "    ssl_protocols TLSv1.2 TLSv1.3;",
-    `    ssl_certificate "${certificateFile}";`,
-    `    ssl_certificate_key "${certificateKey}";`,
-    "    ssl_session_cache off;",
-    "    ssl_session_tickets off;",
-    '    return 200 "served by nginx\\n";',
-    "  }",
-    "}",
-    "",
-  ].join("\n")
+function serverOf({ port, certificateFile, certificateKey }: NginxOptions): string[] {
+  return serverBlock({ port, serverName: "localhost" }, [
+    `ssl_certificate "${certificateFile}";`,
+    `ssl_certificate_key "${certificateKey}";`,
+  ])
 }

@@ -2,11 +2,10 @@
  * The whole system on one machine: the local AWS, a sealed key, the agent, an enclave and Apache, each
  * the real program as a process of its own, below one temporary directory.
  */
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { appendFile, chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { execa } from "execa"
-import { stringify } from "yaml"
 import { CodedError } from "../../shared/errors.js"
 import { readAdmin } from "../iam/principals.js"
 import { readSimInfo, type SimInfo, simEnvironment } from "../info.js"
@@ -14,17 +13,24 @@ import { liveEnclaves } from "../nitro/state.js"
 import { pcrOfImage } from "../nsm/index.js"
 import { simPaths } from "../paths.js"
 import { releaseKeyPolicy, seedKmsKey, seedS3Bucket } from "../seed.js"
+import { type AgentConfigOptions, agentConfig } from "./agent-config.js"
 import { Apache, type Mpm } from "./apache.js"
 import { BackgroundProcess } from "./background-process.js"
 import { CHECKOUT } from "./checkout.js"
 import { childPids } from "./child-pids.js"
 import { freePort } from "./free-port.js"
+import { storeKeyObject } from "./key-objects.js"
+import { denyingKeyPolicy, putKeyPolicy } from "./key-policy.js"
+import { searchLogs } from "./log-search.js"
 import type { OpensslBinding } from "./openssl-conf.js"
+import { Outages } from "./outages.js"
 import { type KeyType, WebAuthority, type WebCertificate } from "./web-certificates.js"
 
 export interface TestbedOptions {
   /** Records what crosses the vsock ports and the relay to KMS. */
   record?: boolean
+  /** The instance reaches AWS by links that can be cut: {@link Testbed.outages}. */
+  outages?: boolean
 }
 
 /** How a command of the CLI ended. */
@@ -47,26 +53,33 @@ export interface AgentSetup {
 }
 
 const BUCKET = "tlskeep-testbed"
+/** Eight processes that a busy machine starts at its leisure. */
+const START_TIMEOUT_MS = 90_000
 
 export class Testbed {
   readonly dir: string
   readonly authority: WebAuthority
   readonly #simulator: BackgroundProcess
   readonly info: SimInfo
+  readonly #outages: Outages | undefined
   readonly #started: { stop(): Promise<void> }[] = []
   readonly #agents: BackgroundProcess[] = []
+  readonly #privateKeys: string[] = []
+  readonly #pins: string[] = []
   #down: Promise<void> | undefined
 
-  private constructor(
-    dir: string,
-    simulator: BackgroundProcess,
-    info: SimInfo,
-    authority: WebAuthority,
-  ) {
-    this.dir = dir
-    this.#simulator = simulator
-    this.info = info
-    this.authority = authority
+  private constructor(parts: {
+    dir: string
+    simulator: BackgroundProcess
+    info: SimInfo
+    authority: WebAuthority
+    outages: Outages | undefined
+  }) {
+    this.dir = parts.dir
+    this.#simulator = parts.simulator
+    this.info = parts.info
+    this.authority = parts.authority
+    this.#outages = parts.outages
   }
 
   /**
@@ -75,7 +88,7 @@ export class Testbed {
    * @throws CodedError `not-root`: Apache gives up root's rights, files get the server's group, and
    *   the memory of processes is searched.
    */
-  static async up({ record = false }: TestbedOptions = {}): Promise<Testbed> {
+  static async up({ record = false, ...options }: TestbedOptions = {}): Promise<Testbed> {
     if (process.getuid?.() !== 0) {
       throw new CodedError("not-root", "the demo and the end-to-end tests run as root: use sudo")
     }
@@ -92,13 +105,14 @@ export class Testbed {
       logFile: join(dir, "log", "simulator.log"),
     })
     try {
-      await simulator.waitForLine((line) => line === "ready")
+      await simulator.waitForLine((line) => line === "ready", { timeoutMs: START_TIMEOUT_MS })
       const info = readSimInfo(simPaths(simDir))
       if (info === undefined) throw new CodedError("not-up", "the simulator wrote no sim.json")
       await seedS3Bucket(simDir, BUCKET)
       const authority = await WebAuthority.create()
       await writeFile(join(dir, "ca.pem"), authority.rootPem)
-      return new Testbed(dir, simulator, info, authority)
+      const outages = options.outages ? await Outages.prepare(info) : undefined
+      return new Testbed({ dir, simulator, info, authority, outages })
     } catch (error) {
       await simulator.stop()
       throw error
@@ -150,8 +164,31 @@ export class Testbed {
     })
   }
 
-  issue(keyType: KeyType): Promise<WebCertificate> {
-    return this.authority.issue(keyType)
+  /** From now on KMS refuses to decrypt with this key, or {@link kmsKey}'s policy holds again. */
+  async denyDecrypt(keyArn: string, denied = true, imagePath = CHECKOUT.image): Promise<void> {
+    const pcr0 = await this.pcr0(imagePath)
+    const policy = denied ? denyingKeyPolicy(pcr0) : releaseKeyPolicy({ pcr0 })
+    await putKeyPolicy(this.info.dir, keyArn, policy)
+  }
+
+  /** What is between the instance and AWS. @throws CodedError `no-links` unless it was asked for */
+  get outages(): Outages {
+    if (this.#outages !== undefined) return this.#outages
+    throw new CodedError("no-links", "the testbed was brought up without links that can be cut")
+  }
+
+  /** A certificate for `name` and localhost, under a fresh key that no log may hold. */
+  async issue(keyType: KeyType, name?: string): Promise<WebCertificate> {
+    const web = await this.authority.issue(keyType, name)
+    this.#privateKeys.push(web.privateKey)
+    return web
+  }
+
+  /** Seals into S3 by the services' APIs, which is faster; returns the object's URI. */
+  async store(web: WebCertificate, keyArn: string, name: string): Promise<string> {
+    const key = `${name}.json`
+    await storeKeyObject({ dir: this.info.dir, bucket: BUCKET, key, web, keyArn })
+    return `s3://${BUCKET}/${key}`
   }
 
   /**
@@ -199,51 +236,47 @@ export class Testbed {
     return join(this.dir, name, "tlskeep.conf")
   }
 
-  /** Writes an agent's configuration and returns its path. */
-  async agentConfig(name: string, setup: AgentSetup): Promise<string> {
-    const { label, uri, imagePath = CHECKOUT.image, apache } = setup
-    const config = {
-      enclave: {
-        image_path: imagePath,
-        nitro_cli_path: join(this.info.binDir, "nitro-cli"),
-        address_pattern: `unix:${this.info.vsockDir}/{cid}_{port}.sock`,
-        boot_timeout_ms: 15_000,
-        name,
-        ...setup.enclave,
-      },
-      options: {
-        service: "httpd",
-        reload_command: apache.reloadCommand,
-        run_dir: this.runDir,
-        module_path: CHECKOUT.module,
-        ...setup.options,
-      },
-      tokens: [
-        {
-          label,
-          source: { S3: { uri } },
-          target: { Snippet: { path: apache.snippet, group: "www-data" } },
-          ...setup.token,
-        },
-      ],
+  /** Writes the configuration of an agent with one token, for Apache, and returns its path. */
+  agentConfig(name: string, setup: AgentSetup): Promise<string> {
+    const { label, uri, imagePath, apache, enclave, options, token } = setup
+    return this.writeAgentConfig(name, {
+      ...{ enclaveName: name, imagePath, runDir: this.runDir, commands: apache.commands },
+      tokens: [{ label, uri, target: "Snippet", path: apache.snippet, settings: token }],
+      ...{ enclave, options },
+    })
+  }
+
+  /** Writes the configuration of an agent and returns its path. */
+  async writeAgentConfig(name: string, setup: Omit<AgentConfigOptions, "info">): Promise<string> {
+    for (const { settings } of setup.tokens) {
+      if (typeof settings?.pin === "string") this.#pins.push(settings.pin)
     }
     const file = join(this.dir, `${name}.yaml`)
-    await writeFile(file, stringify(config))
+    await writeFile(file, agentConfig({ ...setup, info: this.info }))
     return file
   }
 
-  /** Starts `tlskeep agent` and leaves it running. */
-  startAgent(config: string): BackgroundProcess {
+  /**
+   * Starts `tlskeep agent` and leaves it running.
+   *
+   * @param env - more than its usual environment
+   */
+  startAgent(config: string, env: NodeJS.ProcessEnv = {}): BackgroundProcess {
     const agent = BackgroundProcess.start({
       name: "agent",
       command: process.execPath,
       args: [CHECKOUT.cli, "agent", "--config", config],
-      env: this.hostEnv(),
-      logFile: join(this.dir, "log", "agent.log"),
+      env: { ...this.hostEnv(), ...env },
+      logFile: join(this.dir, "log", `agent-${basename(config, ".yaml")}.log`),
     })
     this.#started.push(agent)
     this.#agents.push(agent)
     return agent
+  }
+
+  /** Has something stopped before the local AWS when all of this is. */
+  stopWithAll(started: { stop(): Promise<void> }): void {
+    this.#started.push(started)
   }
 
   /** Runs one command of the CLI to its end; never rejects for its exit code. */
@@ -257,6 +290,7 @@ export class Testbed {
       reject: false,
       stdin: "ignore",
     })
+    await appendFile(join(this.dir, "log", "cli.log"), `${stdout}\n${stderr}\n`)
     return { exitCode, stdout, stderr }
   }
 
@@ -268,7 +302,8 @@ export class Testbed {
 
   /** The instance: AWS as its role, by credentials of IMDS. */
   hostEnv(): NodeJS.ProcessEnv {
-    return { PATH: process.env.PATH ?? "", HOME: this.dir, ...simEnvironment(this.info) }
+    const aws = this.#outages?.env ?? simEnvironment(this.info)
+    return { PATH: process.env.PATH ?? "", HOME: this.dir, ...aws }
   }
 
   /** An administrator's machine. */
@@ -276,16 +311,32 @@ export class Testbed {
     const { accessKeyId, secretAccessKey } = readAdmin(simPaths(this.info.dir))
     return {
       ...this.hostEnv(),
+      ...simEnvironment(this.info),
       AWS_ACCESS_KEY_ID: accessKeyId,
       AWS_SECRET_ACCESS_KEY: secretAccessKey,
     }
   }
 
   /**
+   * Searches all that any process logged so far for PINs, private keys and credentials.
+   *
+   * @returns where one was found, and as what
+   */
+  async secretsInLogs(): Promise<string[]> {
+    const secrets = { privateKeys: this.#privateKeys, pins: this.#pins }
+    const { findings, bytes } = await searchLogs(this.dir, secrets)
+    if (bytes === 0) throw new CodedError("no-logs", `nothing was logged in ${this.dir}`)
+    return findings.map(({ where, what }) => `${what} in ${where}`)
+  }
+
+  /**
    * Stops everything in the reverse order and, unless told otherwise, removes the directory. Once:
    * further calls wait for the first.
+   *
+   * @throws CodedError `secret-in-log` if anything was logged that must not be; all is stopped then, and
+   *   the files are left
    */
-  down({ keepFiles = false } = {}): Promise<void> {
+  down({ keepFiles = process.env.TLSKEEP_KEEP_FILES === "1" } = {}): Promise<void> {
     this.#down ??= this.#stopAll(keepFiles)
     return this.#down
   }
@@ -293,6 +344,9 @@ export class Testbed {
   async #stopAll(keepFiles: boolean): Promise<void> {
     for (const started of this.#started.reverse()) await started.stop()
     await this.#simulator.stop()
+    await this.#outages?.stop()
+    const found = await this.secretsInLogs()
+    if (found.length > 0) throw new CodedError("secret-in-log", found.join("\n"))
     if (!keepFiles) await rm(this.dir, { recursive: true, force: true })
   }
 }

@@ -2,7 +2,6 @@
 import { X509Certificate } from "node:crypto"
 import { mkdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { stringify } from "yaml"
 import type { BackgroundProcess } from "./background-process.js"
 import { CHECKOUT } from "./checkout.js"
 import { type OpensslBinding, opensslConf } from "./openssl-conf.js"
@@ -25,7 +24,6 @@ export interface HostedToken {
   snippet: string
 }
 
-const PINS_AND_CERTIFICATES_GROUP = "www-data"
 const ENCLAVE_NAME = "consumers"
 const LABELS = { "RSA-2048": "rsa", "P-256": "p256", "P-384": "p384", Ed25519: "ed25519" } as const
 
@@ -59,8 +57,14 @@ export class TokenHost {
           return { keyType, label, web, uri: await testbed.seal(web, keyArn, label) }
         }),
       )
-      const config = join(testbed.dir, "agent.yaml")
-      await writeFile(config, stringify(agentConfig(testbed, made, imagePath)))
+      const config = await testbed.writeAgentConfig("agent", {
+        ...{ enclaveName: ENCLAVE_NAME, imagePath, runDir: testbed.runDir },
+        // The consumers under test are not the agent's to reload.
+        commands: { test: ["/bin/true"], reload: ["/bin/true"], start: ["/bin/true"] },
+        tokens: made.map(({ label, uri }) => ({
+          ...{ label, uri, target: "Snippet", path: snippetFile(testbed, label) },
+        })),
+      })
       const agent = testbed.startAgent(config)
       const tokens: Partial<Record<KeyType, HostedToken>> = {}
       for (const { keyType, label, web } of made) {
@@ -138,40 +142,11 @@ export class TokenHost {
   async down(): Promise<void> {
     await this.#agent.stop()
     await this.#terminateEnclave()
-    await this.testbed.down({ keepFiles: process.env.TLSKEEP_KEEP_FILES === "1" })
+    await this.testbed.down()
   }
 
   async #terminateEnclave(): Promise<void> {
     await this.testbed.nitroCli("terminate-enclave", "--enclave-name", ENCLAVE_NAME)
-  }
-}
-
-function agentConfig(
-  testbed: Testbed,
-  tokens: readonly { label: string; uri: string }[],
-  imagePath: string,
-): unknown {
-  return {
-    enclave: {
-      image_path: imagePath,
-      nitro_cli_path: join(testbed.info.binDir, "nitro-cli"),
-      address_pattern: `unix:${testbed.info.vsockDir}/{cid}_{port}.sock`,
-      boot_timeout_ms: 15_000,
-      name: ENCLAVE_NAME,
-    },
-    options: {
-      // The consumers under test are not the agent's to reload.
-      reload_command: ["/bin/true"],
-      run_dir: testbed.runDir,
-      module_path: CHECKOUT.module,
-    },
-    tokens: tokens.map(({ label, uri }) => ({
-      label,
-      source: { S3: { uri } },
-      target: {
-        Snippet: { path: snippetFile(testbed, label), group: PINS_AND_CERTIFICATES_GROUP },
-      },
-    })),
   }
 }
 

@@ -1,6 +1,6 @@
 /** A certificate authority for web servers under test, and certificates of every kind served. */
 import "reflect-metadata" // @peculiar/x509 does not load without it
-import { webcrypto } from "node:crypto"
+import { X509Certificate as NodeCertificate, webcrypto } from "node:crypto"
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -23,6 +23,11 @@ export interface WebCertificate {
   privateKey: string
   certificate: string
   chain: string
+}
+
+/** SHA-256 of a certificate's DER, lower-case hex. */
+export function fingerprintOf({ certificate }: WebCertificate): string {
+  return new NodeCertificate(certificate).fingerprint256.replaceAll(":", "").toLowerCase()
 }
 
 const DAY_MS = 86_400_000
@@ -64,18 +69,18 @@ export class WebAuthority {
     return this.#root.certificate.toString("pem")
   }
 
-  /** A fresh key and a certificate for `localhost` and 127.0.0.1. */
-  async issue(keyType: KeyType, commonName = "localhost"): Promise<WebCertificate> {
+  /** A fresh key and a certificate for a name, `localhost` and 127.0.0.1. */
+  async issue(keyType: KeyType, name = "localhost"): Promise<WebCertificate> {
     const keys = await makeKeys(ALGORITHMS[keyType])
     const certificate = await issue({
-      subject: `CN=${commonName}`,
+      subject: `CN=${name}`,
       keys,
       issuer: this.#intermediate,
       extensions: [
         new BasicConstraintsExtension(false, undefined, true),
         new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
         new SubjectAlternativeNameExtension([
-          { type: "dns", value: "localhost" },
+          ...[...new Set([name, "localhost"])].map((value) => ({ type: "dns" as const, value })),
           { type: "ip", value: "127.0.0.1" },
         ]),
       ],

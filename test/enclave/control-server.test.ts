@@ -5,11 +5,12 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Duplex } from "node:stream"
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
-import { describer } from "../../enclave/description.js"
+import { describer, measure } from "../../enclave/description.js"
 import { Nsm } from "../../enclave/nsm/index.js"
 import { Ownership } from "../../enclave/ownership.js"
 import { TLS_SERVER_POLICY } from "../../enclave/policy/tls-server.js"
 import { ControlConnection, type ControlDeps } from "../../enclave/server/control-connection.js"
+import { LatencyMeter } from "../../enclave/server/latency.js"
 import { serve } from "../../enclave/server/serve.js"
 import { Provisioner } from "../../enclave/token/provisioner.js"
 import { MAX_TOKENS, TokenStore } from "../../enclave/token/token-store.js"
@@ -56,6 +57,8 @@ let listener: Listener
 let deps: ControlDeps
 let store: TokenStore
 let lines: string[]
+/** How often the signing service was told to drain. */
+let drained: number
 /** What KMS does with the next request. */
 let kms: () => Promise<Uint8Array>
 const clients: Client[] = []
@@ -88,14 +91,24 @@ async function makeDeps(pcrs: ReadonlyMap<number, Uint8Array>): Promise<ControlD
     keyId: KEY_ARN,
   }))
   const nsm = new Nsm(new SimulatedNsm({ moduleId: MODULE_ID, pcrs, pki }))
-  const describe = await describer({
-    nsm,
+  drained = 0
+  const signing = {
+    connections: { open: 3, accepted: 7 },
+    get draining() {
+      return drained > 0
+    },
+    drain: () => drained++,
+  }
+  const describe = describer({
+    measurement: await measure(nsm),
     store,
     policy: TLS_SERVER_POLICY,
     ownership,
+    signing,
+    latency: new LatencyMeter(),
     version: VERSION,
   })
-  return { ownership, provisioner, store, describe, log: recording.log }
+  return { ownership, provisioner, store, signing, describe, log: recording.log }
 }
 
 async function connect(): Promise<Client> {
@@ -237,6 +250,21 @@ describe("describe", () => {
     expect(description.tokens.map(({ label }) => label)).toEqual(["www"])
   })
 
+  it("says how the signing service is doing, and that it drains when told to", async () => {
+    const client = await owner()
+    const signingService = async () => {
+      const [, result] = await client.ask("describe")
+      const { connections, latency, draining } = enclaveDescriptionSchema.parse(result)
+      expect(latency.counts).toHaveLength(latency.bounds.length)
+      return { connections, count: latency.count, draining }
+    }
+    const doing = { connections: { open: 3, accepted: 7 }, count: 0, draining: false }
+    expect(await signingService()).toEqual(doing)
+    expect(await client.ask("drain", {})).toEqual([0, null])
+    expect(drained).toBe(1)
+    expect(await signingService()).toEqual({ ...doing, draining: true })
+  })
+
   it("tells a debug enclave, whose PCR 0, 1 and 2 are zero", async () => {
     expect((await makeDeps(new Map([[4, Buffer.alloc(48, 1)]]))).describe().debug).toBe(true)
     expect((await makeDeps(new Map([[1, Buffer.alloc(48, 1)]]))).describe().debug).toBe(false)
@@ -285,6 +313,31 @@ describe("tokens", () => {
     const again = client.ask("refresh", { label: "www", credentials: CREDENTIALS })
     expect(await again).toEqual(refused("unknown-token"))
     expect(store.list()).toEqual([])
+  })
+
+  it("give up the key before the last renewal, and never the current one", async () => {
+    const client = await owner()
+    await client.ask("provision", PROVISION)
+    const next = makeKey()
+    kms = async () => next.pem
+    const renewal = { certificates: [await certify(next)], encryptionContext: null }
+    const [, renewed] = await client.ask("provision", { ...PROVISION, ...renewal })
+    expect(tokenDescriptionSchema.parse(renewed).retiringFingerprints).toEqual([
+      key.fingerprint.toString("hex"),
+    ])
+    const retire = (fingerprint: Uint8Array) =>
+      client.ask("retire", { label: "www", fingerprint: Buffer.from(fingerprint) })
+    expect(await retire(next.fingerprint)).toEqual([0, null])
+    expect(store.get("www")?.retiring).toHaveLength(1)
+    expect(await retire(key.fingerprint)).toEqual([0, null])
+    expect(store.get("www")?.retiring).toEqual([])
+    expect(await retire(key.fingerprint)).toEqual([0, null])
+    expect(store.get("www")?.current.fingerprint).toEqual(next.fingerprint)
+    expect(await retire(Buffer.alloc(31))).toEqual(
+      refused("malformed-request", { field: "fingerprint" }),
+    )
+    const unknown = { label: "other", fingerprint: Buffer.alloc(32) }
+    expect(await client.ask("retire", unknown)).toEqual(refused("unknown-token"))
   })
 
   it.each<[string, string, string, CborValue]>([

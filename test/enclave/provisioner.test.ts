@@ -55,6 +55,7 @@ function request(key: TestKey = ec, change: Partial<ProvisionRequest> = {}): Pro
     region: "us-east-1",
     credentials: CREDENTIALS,
     encryptionContext: null,
+    stage: false,
     ...change,
   }
 }
@@ -82,8 +83,8 @@ describe("provision", () => {
       expect(store.get("www")).toBe(token)
       expect(token.current.fingerprint.equals(key.fingerprint)).toBe(true)
       expect(token.pin.matches("correct horse")).toBe(true)
-      expect(token.certificates).toEqual([certificates.get(key)])
-      expect(token.keyId).toBe(KEY_ARN)
+      expect(token.current.certificates).toEqual([certificates.get(key)])
+      expect(token.current.keyId).toBe(KEY_ARN)
       expect(token.expiresAt).toBe(now + TOKEN_LEASE_MS)
       expect(handed).toHaveLength(1)
       expect(handed[0]).toHaveLength(key.pem.length)
@@ -121,8 +122,8 @@ describe("provision", () => {
     const token = await provisioner.provision(given)
     given.certificates[0]?.fill(0)
     given.encryptedPrivateKey.fill(0)
-    expect(token.certificates).toEqual([certificates.get(ec)])
-    expect(Buffer.from(token.source.ciphertext).toString()).toBe("ciphertext")
+    expect(token.current.certificates).toEqual([certificates.get(ec)])
+    expect(Buffer.from(token.current.source.ciphertext).toString()).toBe("ciphertext")
   })
 
   it("renews a token under its label", async () => {
@@ -130,7 +131,7 @@ describe("provision", () => {
     kms = async () => ({ pem: rsa.pem, keyId: OTHER_ARN })
     const second = await provisioner.provision(request(rsa, { keyId: OTHER_ARN }))
     expect(second).toBe(first)
-    expect(second.keyId).toBe(OTHER_ARN)
+    expect(second.current.keyId).toBe(OTHER_ARN)
     expect(second.retiring).toHaveLength(1)
     expect(store.holdersOf(ec.fingerprint)).toHaveLength(1)
   })

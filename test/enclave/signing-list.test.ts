@@ -1,7 +1,7 @@
 /** The list of tokens: what it shows, in which pages, of which generation. */
 
 import { describe, expect, it } from "vitest"
-import { tokenContent } from "./keys.js"
+import { makeKey, tokenContent } from "./keys.js"
 import { PIN, p256, useSigningService } from "./signing-service.js"
 
 const service = useSigningService()
@@ -23,12 +23,42 @@ describe("list", () => {
       mechanisms: ["ECDSA"],
       hashes: ["SHA-256", "SHA-384", "SHA-512"],
       decryptMechanisms: [],
+      furtherKeys: [],
       expires: Math.floor((token?.expiresAt ?? 0) / 1_000),
     })
     expect(tokens[2]).toMatchObject({
       mechanisms: ["RSA_PKCS", "RSA_PKCS_PSS"],
       hashes: ["SHA-256", "SHA-384", "SHA-512"],
       decryptMechanisms: [],
+    })
+  })
+
+  it("shows the key that is to come and those that were, with what each may do", async () => {
+    const [former, current, next] = [makeKey("P-256"), makeKey("P-256"), makeKey("RSA-2048")]
+    for (const key of [former, current]) service.store.put(tokenContent("www", key))
+    service.store.put(tokenContent("www", next), { stage: true })
+    const client = await greeted()
+    const [, result] = await client.ask("list", 0)
+    const [, , tokens] = result as [number, number, Record<string, unknown>[]]
+    const hashes = ["SHA-256", "SHA-384", "SHA-512"]
+    expect(tokens.find(({ label }) => label === "www")).toMatchObject({
+      publicKey: current.spki,
+      furtherKeys: [
+        {
+          state: "next",
+          publicKey: next.spki,
+          mechanisms: ["RSA_PKCS", "RSA_PKCS_PSS"],
+          hashes,
+          decryptMechanisms: [],
+        },
+        {
+          state: "retiring",
+          publicKey: former.spki,
+          mechanisms: ["ECDSA"],
+          hashes,
+          decryptMechanisms: [],
+        },
+      ],
     })
   })
 

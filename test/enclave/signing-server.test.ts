@@ -3,6 +3,7 @@
 import { Duplex } from "node:stream"
 import { describe, expect, it, vi } from "vitest"
 import { TLS_SERVER_POLICY } from "../../enclave/policy/tls-server.js"
+import { LatencyMeter } from "../../enclave/server/latency.js"
 import { SigningConnection } from "../../enclave/server/signing-connection.js"
 import { encodeCbor } from "../../shared/cbor.js"
 import { encodeFrame, MAX_FRAME_BYTES } from "../../shared/frame.js"
@@ -52,7 +53,7 @@ describe("hello", () => {
         const { log } = recordingLog()
         new SigningConnection(
           stream,
-          { store: service.store, policy: TLS_SERVER_POLICY, log },
+          { store: service.store, policy: TLS_SERVER_POLICY, latency: new LatencyMeter(), log },
           () => {},
         )
         return stream

@@ -6,14 +6,14 @@ import { join } from "node:path"
 import { afterEach, beforeEach, expect } from "vitest"
 import { TLS_SERVER_POLICY } from "../../enclave/policy/tls-server.js"
 import type { UsagePolicy } from "../../enclave/policy/usage-policy.js"
-import { serve } from "../../enclave/server/serve.js"
+import { LatencyMeter } from "../../enclave/server/latency.js"
+import { type Service, serve } from "../../enclave/server/serve.js"
 import { SigningConnection } from "../../enclave/server/signing-connection.js"
 import type { PinTiming } from "../../enclave/token/pin.js"
 import { TokenStore } from "../../enclave/token/token-store.js"
 import type { CborValue } from "../../shared/cbor.js"
 import type { HashName } from "../../shared/protocol/signing.js"
 import { SIGNING_STATUS, type SigningStatusName } from "../../shared/protocol/signing-status.js"
-import type { Listener } from "../../shared/transport/transport.js"
 import { Client } from "./client.js"
 import { makeKey, type TestKey, tokenContent } from "./keys.js"
 import { recordingLog } from "./log.js"
@@ -39,7 +39,8 @@ export interface SigningService {
   readonly store: TokenStore
   /** The log so far. */
   readonly lines: string[]
-  readonly listener: Listener
+  readonly listener: Service
+  readonly latency: LatencyMeter
   /** Starts anew with other options. */
   restart(options: Options): Promise<void>
   connect(): Promise<Client>
@@ -56,13 +57,15 @@ export function useSigningService(policy: UsagePolicy = TLS_SERVER_POLICY): Sign
   let path: string
   let store: TokenStore
   let lines: string[]
-  let listener: Listener
+  let listener: Service
+  let latency: LatencyMeter
   const clients: Client[] = []
 
   async function start({ pinTiming = QUICK, maxConnections = 100 }: Options = {}): Promise<void> {
     const recording = recordingLog()
     lines = recording.lines
     const { log } = recording
+    latency = new LatencyMeter()
     store = new TokenStore({ pinTiming })
     store.put(tokenContent("rsa", rsa, { pin: PIN }))
     store.put(tokenContent("p256", p256, { pin: PIN }))
@@ -72,7 +75,8 @@ export function useSigningService(policy: UsagePolicy = TLS_SERVER_POLICY): Sign
       transport: {},
       maxConnections,
       log,
-      open: (stream, onClosed) => new SigningConnection(stream, { store, policy, log }, onClosed),
+      open: (stream, onClosed) =>
+        new SigningConnection(stream, { store, policy, latency, log }, onClosed),
     })
   }
 
@@ -99,6 +103,9 @@ export function useSigningService(policy: UsagePolicy = TLS_SERVER_POLICY): Sign
     },
     get listener() {
       return listener
+    },
+    get latency() {
+      return latency
     },
     restart: async (options) => {
       await listener.close()

@@ -71,7 +71,7 @@ describe("a token", () => {
       label: "www",
       fingerprint: k1.fingerprint.toString("hex"),
       keyType: "P-256",
-      retiringKeys: 0,
+      retiringFingerprints: [],
       signatures: { ECDSA: 3 },
       decryptions: { RSA_PKCS_OAEP: 2 },
     })
@@ -92,12 +92,12 @@ describe("a renewal", () => {
     expect(second.token).toBe(first.token)
     expect(store.list()).toHaveLength(1)
     expect(second.token.current.fingerprint).toEqual(k2.fingerprint)
-    expect(second.token.certificates).toEqual([Buffer.from([2])])
+    expect(second.token.current.certificates).toEqual([Buffer.from([2])])
     expect(held(k1)).toEqual(["www"])
     expect(held(k2)).toEqual(["www"])
     expect([first.key, second.key].map(state)).toEqual(["signs", "signs"])
     expect(describeToken(second.token)).toMatchObject({
-      retiringKeys: 1,
+      retiringFingerprints: [k1.fingerprint.toString("hex")],
       signatures: { ECDSA: 7 },
       refusals: 2,
     })
@@ -114,6 +114,22 @@ describe("a renewal", () => {
     expect(held(k1)).toEqual([])
     expect([first.key, second.key].map(state)).toEqual(["destroyed", "signs"])
     expect(second.token.retiring).toEqual([])
+  })
+
+  it("ends the old key at once where its owner says so, and no other", () => {
+    const first = put("www", k1)
+    const second = put("www", k2)
+    const third = put("www", k3)
+    expect(store.retire(third.token, k1.fingerprint)).toBe(true)
+    expect(store.retire(third.token, k1.fingerprint)).toBe(false)
+    expect(store.retire(third.token, k3.fingerprint)).toBe(false)
+    expect([first, second, third].map(({ key }) => state(key))).toEqual([
+      "destroyed",
+      "signs",
+      "signs",
+    ])
+    expect([k1, k2, k3].map(held)).toEqual([[], ["www"], ["www"]])
+    expect(describeToken(third.token).retiringFingerprints).toHaveLength(1)
   })
 
   it("with the same key keeps one of it and destroys the other", () => {
@@ -166,6 +182,107 @@ describe("a renewal", () => {
     expect(token.pin).not.toBe(gate)
     expect(token.pin.matches("new-pin")).toBe(true)
     expect(token.pin.matches("one-pin")).toBe(false)
+  })
+})
+
+describe("a staged renewal", () => {
+  const stage = (key: TestKey, more: Partial<TokenContent> = {}) => {
+    const content = tokenContent("www", key, more)
+    return { token: store.put(content, { stage: true }), key: content.key }
+  }
+  const fingerprintsOf = (...keys: TestKey[]) =>
+    keys.map(({ fingerprint }) => fingerprint.toString("hex"))
+  const current = () => store.get("www")?.current.fingerprint.toString("hex")
+
+  it("signs beside the current key until it takes its place", () => {
+    const first = put("www", k1)
+    now += 1_000
+    const second = stage(k2, { certificates: [Buffer.from([2])] })
+    expect(second.token).toBe(first.token)
+    expect([k1, k2].map(held)).toEqual([["www"], ["www"]])
+    expect(current()).toBe(fingerprintsOf(k1)[0])
+    expect(describeToken(first.token)).toMatchObject({
+      nextFingerprint: fingerprintsOf(k2)[0],
+      retiringFingerprints: [],
+    })
+    // Nothing was attested that serves the current key.
+    expect(first.token.attestedAt).toBe(START)
+
+    store.activate(first.token, k2.fingerprint)
+    expect(current()).toBe(fingerprintsOf(k2)[0])
+    expect(first.token.current.certificates).toEqual([Buffer.from([2])])
+    expect(first.token.attestedAt).toBe(START + 1_000)
+    expect(describeToken(first.token)).toMatchObject({
+      nextFingerprint: null,
+      retiringFingerprints: fingerprintsOf(k1),
+    })
+    expect([first, second].map(({ key }) => state(key))).toEqual(["signs", "signs"])
+    store.activate(first.token, k2.fingerprint)
+    expect(describeToken(first.token).retiringFingerprints).toHaveLength(1)
+  })
+
+  it("has nothing to wait for where there is no token, or the key is the current one", () => {
+    const first = stage(k1)
+    expect(describeToken(first.token)).toMatchObject({ nextFingerprint: null })
+    const again = stage(k1, { certificates: [Buffer.from([2])] })
+    expect(again.token.current.certificates).toEqual([Buffer.from([2])])
+    expect([first, again].map(({ key }) => state(key))).toEqual(["signs", "destroyed"])
+  })
+
+  it("gives way to another, and to one that takes effect at once", () => {
+    const first = put("www", k1)
+    const second = stage(k2)
+    const third = stage(k3)
+    expect([first, second, third].map(({ key }) => state(key))).toEqual([
+      "signs",
+      "destroyed",
+      "signs",
+    ])
+    const fourth = put("www", k2)
+    expect([third, fourth].map(({ key }) => state(key))).toEqual(["destroyed", "signs"])
+    expect([k1, k2, k3].map(held)).toEqual([["www"], ["www"], []])
+  })
+
+  it("is taken back", () => {
+    const first = put("www", k1)
+    const second = stage(k2)
+    expect(store.retire(first.token, k2.fingerprint)).toBe(true)
+    expect([first, second].map(({ key }) => state(key))).toEqual(["signs", "destroyed"])
+    expect(codeOf(() => store.activate(first.token, k2.fingerprint))).toBe("unknown-key")
+    expect(current()).toBe(fingerprintsOf(k1)[0])
+  })
+
+  it("brings a retiring key back, and keeps one of each", () => {
+    const first = put("www", k1)
+    const second = put("www", k2)
+    const back = stage(k1)
+    expect([first, second, back].map(({ key }) => state(key))).toEqual([
+      "signs",
+      "signs",
+      "destroyed",
+    ])
+    now += RETIREMENT_MS
+    store.sweep()
+    expect(state(first.key)).toBe("signs")
+    store.activate(first.token, k1.fingerprint)
+    expect(current()).toBe(fingerprintsOf(k1)[0])
+    expect([k1, k2].map(held)).toEqual([["www"], ["www"]])
+  })
+
+  it("ends with its token", () => {
+    const { token } = put("www", k1)
+    const second = stage(k2)
+    store.remove(token)
+    expect(state(second.key)).toBe("destroyed")
+    expect(held(k2)).toEqual([])
+  })
+
+  it("that follows others leaves at most eight keys retiring", () => {
+    const keys = Array.from({ length: 10 }, () => put("www", makeKey()))
+    expect(keys.map(({ key }) => state(key))).toEqual([
+      "destroyed",
+      ...new Array<string>(9).fill("signs"),
+    ])
   })
 })
 

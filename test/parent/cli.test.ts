@@ -104,6 +104,31 @@ describe("tlskeep", () => {
   })
 })
 
+describe("tlskeep config check", () => {
+  const TOKEN = "  - {label: www, source: {S3: {uri: 's3://keys/x'}}, target: {Conf: {path: /y}}}"
+
+  it("says what a file comes to, without an addon", async () => {
+    const config = await file("right.yaml", `tokens:\n${TOKEN}\n`)
+    const { code, stdout, stderr } = await tlskeep(["config", "check", config])
+    expect([code, stderr]).toEqual([0, ""])
+    expect(stdout).toContain(`${config}: 1 token for nginx\n`)
+    const json = await tlskeep(["config", "check", "--json", config])
+    expect(JSON.parse(json.stdout)).toMatchObject({ tokens: [{ label: "www" }], notices: [{}] })
+  })
+
+  it("says what is wrong on stderr, and exits with 1", async () => {
+    const config = await file("refused.yaml", `tokens:\n${TOKEN}\nlog: {level: loud}\n`)
+    const { code, stdout, stderr } = await tlskeep(["config", "check", config])
+    expect([code, stdout]).toEqual([1, ""])
+    expect(stderr).toContain(`${config}:3:14: log.level: expected one of trace, debug, info`)
+  })
+
+  it("names the files that it reads unless told", async () => {
+    const { stdout } = await tlskeep(["config", "check", "--help"])
+    expect(stdout).toMatch(/tlskeep\.yaml, else\s+\/etc\/nitro_enclaves\/acm\.yaml/)
+  })
+})
+
 it("says that its addon is not installed", async () => {
   const config = await file("any.yaml", "")
   const { code, stderr } = await tlskeep(["agent", "--config", config])
@@ -180,7 +205,9 @@ describe("tlskeep agent and status", () => {
       const { code, stdout, stderr } = await tlskeep(["status", "--config", config])
       expect([code, stderr]).toEqual([0, ""])
       expect(stdout).toContain(PCR0)
-      expect(stdout).toMatch(/www: P-256, 42 signatures, 0 refusals/)
+      expect(stdout).toMatch(
+        /^www\n.*\n {2}served +P-256, 42 signatures \(ECDSA 40, RSA_PKCS_PSS 2\), 0 refusals/m,
+      )
       const json = await tlskeep(["status", "--json", "--config", config])
       expect(JSON.parse(json.stdout)).toEqual(description)
     } finally {
@@ -198,14 +225,14 @@ describe("tlskeep agent and status", () => {
     })
     try {
       const { stdout } = await tlskeep(["status", "--config", config])
-      expect(stdout).toMatch(/www: P-256, 0 signatures, 7 decryptions, 0 refusals/)
+      expect(stdout).toMatch(/served +P-256, 0 signatures, 7 decryptions, 0 refusals/)
     } finally {
       await server.stop()
     }
   })
 
   it.each([
-    ["none runs", "idle", [], "enclave-unreachable", "Start the agent."],
+    ["none runs", "idle", [], "agent-not-running", "Start the agent"],
     [
       "it is not this run directory's",
       "foreign",
@@ -214,7 +241,8 @@ describe("tlskeep agent and status", () => {
       "Terminate it",
     ],
   ])("says that %s", async (_name, name, enclaves, expected, advice) => {
-    const { config } = await statusConfig(name, enclaves)
+    const { at, config } = await statusConfig(name, enclaves)
+    await RunDir.open(join(at, "run"))
     const { code, stdout, stderr } = await tlskeep(["status", "--config", config])
     expect([code, stdout]).toEqual([1, ""])
     expect(stderr).toMatch(new RegExp(`^tlskeep: ${expected}: `))

@@ -26,6 +26,7 @@ const REQUEST: ProvisionRequest = {
   region: "us-east-1",
   credentials: { accessKeyId: "ASIA0123456789ABCDEF", secretAccessKey: "s", sessionToken: null },
   encryptionContext: { a: "b" },
+  stage: false,
 }
 const CREDENTIALS = REQUEST.credentials
 

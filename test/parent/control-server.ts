@@ -42,6 +42,9 @@ export function enclaveDescription(change: Partial<EnclaveDescription> = {}): En
     bootedAt: Date.now() - 1_000,
     now: Date.now(),
     generation: 1,
+    connections: { open: 0, accepted: 0 },
+    latency: { bounds: [], counts: [], count: 0, sum: 0 },
+    draining: false,
     tokens: [],
     ...change,
   }
@@ -56,9 +59,11 @@ export function tokenDescription(change: Partial<TokenDescription> = {}): TokenD
     keyId: "arn:aws:kms:us-east-1:123456789012:key/k",
     attestedAt: Date.now(),
     expiresAt: Date.now() + 48 * 3_600_000,
-    retiringKeys: 0,
+    nextFingerprint: null,
+    retiringFingerprints: [],
     signatures: {},
     refusals: 0,
+    failures: 0,
     ...change,
   }
 }

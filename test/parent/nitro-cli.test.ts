@@ -76,42 +76,66 @@ describe("commands that fail", () => {
     expect((await refusalOf(cli.terminate(ENCLAVE_ID))).code).toBe("nitro-cli-failed")
   })
 
-  it("with nitro-cli's reason at the end of what it said", async () => {
+  it("with its own sentence, without what stands around it", async () => {
     const { cli } = await nitroCli({
       "run-enclave": fail(
         "Start allocating memory...",
         "[ E27 ] Insufficient memory available. User provided `memory` is 512 MB, which is more than the available hugepage memory.",
+        "You can increase the available memory by editing the `memory_mib` value.",
         "",
         "For more details, please visit https://docs.aws.amazon.com/enclaves/latest/user/cli-errors.html#E27",
         'If you open a support ticket, please provide the error log found at "/var/log/nitro_enclaves/err.log"',
       ),
     })
     const { code, message, advice } = await refusalOf(cli.run(OPTIONS))
-    expect(code).toBe("nitro-cli-failed")
-    expect(message).toContain("E27")
-    expect(advice).toContain("memory")
+    expect(code).toBe("enclave-memory-insufficient")
+    expect(message).toMatch(/^nitro-cli run-enclave failed: \[ E27 ] Insufficient.*memory_mib.*\.$/)
+    expect(advice).toMatch(/memory_mib in .*allocator\.yaml .*restart nitro-enclaves-allocator/)
   })
 
-  it("for want of the image", async () => {
-    const { cli } = await nitroCli({
-      "run-enclave": fail(
-        "[ E19 ] File operation failure. File: '/srv/keep.eif', failing operation: 'Open': No such file or directory",
-      ),
-    })
-    const { code, advice } = await refusalOf(cli.run(OPTIONS))
-    expect(code).toBe("enclave-image-missing")
-    expect(advice).toContain("enclave.image_path")
+  // Numbers and their subjects as the user guide lists them.
+  it.each([
+    ["E05", "Process spawn failure.", "nitro-cli-failed", /out of memory/],
+    ["E07", "Read from disk failure.", "nitro-not-set-up", /aws-nitro-enclaves-cli/],
+    ["E18", "File permissions error.", "nitro-permission-denied", /root/],
+    ["E21", "No such CPU available in the pool.", "enclave-cpus-insufficient", /cpu_count/],
+    ["E22", "Insufficient CPUs available.", "enclave-cpus-insufficient", /cpu_count/],
+    ["E26", "Insufficient memory requested.", "enclave-memory-too-small", /enclave\.memory_mib/],
+    ["E28", "Invalid enclave descriptor.", "nitro-device-missing", /Enabled=true/],
+    ["E31", "Ioctl set memory region failure.", "enclave-memory-insufficient", /memory_mib/],
+    ["E35", "EIF file parsing error.", "enclave-image-invalid", /describe-eif/],
+    ["E36", "Enclave boot failure.", "enclave-boot-failed", /--debug-mode/],
+    ["E39", "Enclave process connection failure.", "enclave-process-unreachable", /ps -C/],
+    ["E42", "Enclave mmap error.", "enclave-memory-insufficient", /memory_mib/],
+    ["E51", "Artifacts path not set.", "nitro-cli-failed", /var\/log\/nitro_enclaves/],
+    ["E99", "Something new.", "nitro-cli-failed", /var\/log\/nitro_enclaves/],
+  ])("with %s: %s", async (number, sentence, expected, advised) => {
+    const { cli } = await nitroCli({ "run-enclave": fail(`[ ${number} ] ${sentence}`) })
+    const { code, message, advice } = await refusalOf(cli.run(OPTIONS))
+    expect(code).toBe(expected)
+    expect(message).toBe(`nitro-cli run-enclave failed: [ ${number} ] ${sentence}`)
+    expect(advice).toMatch(advised)
   })
 
-  it("for want of the device, which is not the image", async () => {
+  it.each([
+    ["the image", "/srv/keep.eif: No such file or directory", "enclave-image-missing"],
+    ["the device", "/dev/nitro_enclaves: No such file or directory", "nitro-device-missing"],
+    ["its folder", "/var/log/nitro_enclaves: No such file or directory", "nitro-not-set-up"],
+    ["leave", "/dev/nitro_enclaves: Permission denied (os error 13)", "nitro-permission-denied"],
+    ["memory", "ioctl: Cannot allocate memory (os error 12)", "enclave-memory-insufficient"],
+    ["something else", "/srv/other: No such file or directory", "nitro-cli-failed"],
+  ])("for want of %s", async (_name, said, expected) => {
     const { cli } = await nitroCli({
-      "run-enclave": fail(
-        "[ E19 ] File operation failure: /dev/nitro_enclaves: No such file or directory",
-      ),
+      "run-enclave": fail(`[ E19 ] File operation failure: ${said}`),
     })
     const { code, message } = await refusalOf(cli.run(OPTIONS))
-    expect(code).toBe("nitro-cli-failed")
-    expect(message).toContain("/dev/nitro_enclaves")
+    expect(code).toBe(expected)
+    expect(message).toContain(said)
+  })
+
+  it("because the enclave to end is not there", async () => {
+    const { cli } = await nitroCli({ "terminate-enclave": fail("[ E40 ] Socket path not found.") })
+    expect((await refusalOf(cli.terminate(ENCLAVE_ID))).code).toBe("enclave-not-found")
   })
 
   it("in silence", async () => {
@@ -141,8 +165,11 @@ describe("a command that cannot be run", () => {
 
   it("does not come back in time", async () => {
     const { command } = await fakeNitroCli(dir, { "describe-enclaves": "exec sleep 20" })
-    const { code, message } = await refusalOf(new NitroCli(command, { commandMs: 300 }).describe())
-    expect(code).toBe("nitro-cli-failed")
-    expect(message).toContain("timed out")
+    const { code, message, advice } = await refusalOf(
+      new NitroCli(command, { commandMs: 300 }).describe(),
+    )
+    expect(code).toBe("nitro-cli-timeout")
+    expect(message).toBe("nitro-cli describe-enclaves timed out after 300 ms")
+    expect(advice).toContain("ps -C nitro-cli")
   })
 })

@@ -28,7 +28,7 @@ describe("the directory", () => {
     const umask = process.umask(0o077)
     try {
       const tight = await RunDir.open(join(parent, "tight"))
-      for (const part of ["", "pins", "certificates"]) {
+      for (const part of ["", "pins", "certificates", "objects"]) {
         expect(await modeOf(join(tight.path, part))).toBe("755")
       }
     } finally {
@@ -61,6 +61,7 @@ describe("the directory", () => {
       "certificates",
       "control-secret",
       "endpoint",
+      "objects",
       "pins",
     ])
     expect(await readdir(join(path, "pins"))).toEqual(["777777.pin"])

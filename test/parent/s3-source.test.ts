@@ -1,21 +1,32 @@
 /** Key objects from the simulated S3, by the real SDK. */
-import { writeFileSync } from "node:fs"
+import { once } from "node:events"
+import { rmSync, writeFileSync } from "node:fs"
+import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
-import { createServer } from "node:net"
 import { join } from "node:path"
 import { S3Client } from "@aws-sdk/client-s3"
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest"
-import { type Fetched, S3Source } from "../../parent/source/s3-source.js"
-import { currentRoleSession, type Principal, SESSION_TTL_SECS } from "../../sim/iam/principals.js"
-import { REGION } from "../../sim/paths.js"
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
+import { S3Source } from "../../parent/source/s3-source.js"
+import type { Fetched } from "../../parent/source/source.js"
+import {
+  attachRole,
+  currentRoleSession,
+  type Principal,
+  SESSION_TTL_SECS,
+} from "../../sim/iam/principals.js"
+import { ACCOUNT_ID, REGION } from "../../sim/paths.js"
+import { writeS3Settings } from "../../sim/s3/settings.js"
 import { seedS3Object, simS3Client } from "../../sim/seed.js"
 import { startTestSimulator, type TestSimulator } from "../sim/simulator.js"
 import { makeKey } from "./key-objects.js"
 import { refusalOf } from "./refusal.js"
+import { closedAddress, openSilentServer } from "./silent-server.js"
 
 const BUCKET = "keys-of-the-test"
 const KEY = "a b/www (1).json"
 const URI = `s3://${BUCKET}/${KEY}`
+const LIMITED_ROLE = `arn:aws:iam::${ACCOUNT_ID}:role/limited`
+const KMS_KEY = "arn:aws:kms:us-east-1:123456789012:key/ours"
 
 let sim: TestSimulator
 let session: Principal
@@ -92,6 +103,62 @@ describe("fetch", () => {
   })
 })
 
+describe("the KMS key", () => {
+  it("is the one that the object names", async () => {
+    await put(JSON.stringify({ ...JSON.parse(body), encryptionKmsKeyId: KMS_KEY }))
+    const source = new S3Source(client, URI)
+    expect(source.acceptedKeyId).toBeNull()
+    expect(await source.fetch()).toMatchObject({ object: { keyId: KMS_KEY } })
+  })
+
+  it("is the configured one whatever the object names", async () => {
+    const other = KMS_KEY.replace("ours", "another")
+    await put(JSON.stringify({ ...JSON.parse(body), encryptionKmsKeyId: other }))
+    const source = new S3Source(client, URI, { acceptedKeyId: KMS_KEY })
+    expect(source.acceptedKeyId).toBe(KMS_KEY)
+    expect(await source.fetch()).toMatchObject({ object: { keyId: KMS_KEY } })
+  })
+})
+
+describe("S3 under stress", () => {
+  let patient: S3Client
+  beforeAll(() => {
+    patient = simS3Client(sim.dir, session, { maxAttempts: 3 })
+  })
+  afterEach(() => writeS3Settings(sim.paths, {}))
+  afterAll(() => patient.destroy())
+
+  it.each([
+    ["throttles", { throttleNext: 2 }],
+    ["is unavailable", { unavailableNext: 2 }],
+  ])("that %s for a moment is not noticed", async (_name, settings) => {
+    writeS3Settings(sim.paths, settings)
+    expect((await new S3Source(patient, URI).fetch()).changed).toBe(true)
+  })
+
+  it.each([
+    ["s3-throttled", { throttleNext: 3 }, "SlowDown"],
+    ["s3-failed", { unavailableNext: 3 }, "ServiceUnavailable"],
+  ])("is told as %s", async (expected, settings, name) => {
+    writeS3Settings(sim.paths, settings)
+    const { code, message } = await refusalOf(new S3Source(patient, URI).fetch())
+    expect(code).toBe(expected)
+    expect(message).toContain(name)
+  })
+
+  it("is not waited for once the fetch is called off", async () => {
+    writeS3Settings(sim.paths, { delayMs: 600_000 })
+    const leaving = new AbortController()
+    const source = new S3Source(patient, URI)
+    const fetching = refusalOf(source.fetch(leaving.signal))
+    setTimeout(() => leaving.abort(), 50)
+    expect((await fetching).code).toBe("fetch-aborted")
+    expect((await refusalOf(source.fetch(AbortSignal.abort()))).code).toBe("fetch-aborted")
+    writeS3Settings(sim.paths, {})
+    expect((await source.fetch(new AbortController().signal)).changed).toBe(true)
+  })
+})
+
 describe("what is refused", () => {
   it.each([
     ["an object that is missing", `s3://${BUCKET}/none.json`, /no such object/],
@@ -104,24 +171,79 @@ describe("what is refused", () => {
     expect(advice).toBe("Check the source's uri.")
   })
 
-  it("a role that the bucket's policy denies", async () => {
-    const bucket = "denied-to-the-role"
-    await seedS3Object({ dir: sim.dir, bucket, key: "k", body })
-    const policy = {
-      Version: "2012-10-17",
-      Statement: [
-        {
-          Effect: "Deny",
-          Principal: "*",
-          Action: "s3:GetObject",
-          Resource: `arn:aws:s3:::${bucket}/*`,
-        },
-      ],
+  describe("to a role", () => {
+    const RESOURCE = `arn:aws:s3:::${BUCKET}`
+    const GET = { Effect: "Allow" as const, Action: "s3:GetObject", Resource: `${RESOURCE}/*` }
+    const LIST = { Effect: "Allow" as const, Action: "s3:ListBucket", Resource: RESOURCE }
+
+    /** What the source is refused under this identity policy, and the statement that it advises. */
+    async function refusedUnder(statements: (typeof GET)[], key: string) {
+      attachRole(sim.paths, LIMITED_ROLE, { Version: "2012-10-17", Statement: statements })
+      const limited = currentRoleSession(sim.paths, SESSION_TTL_SECS)
+      const error = await refusedTo(limited, `s3://${BUCKET}/${key}`)
+      const [statement] = /\{.*\}/.exec(error.advice) ?? []
+      return { ...error, message: error.message, statement: statement && JSON.parse(statement) }
     }
-    writeFileSync(join(sim.paths.s3Dir, `${bucket}.policy.json`), JSON.stringify(policy))
-    const { code, advice } = await refusedTo(session, `s3://${bucket}/k`)
-    expect(code).toBe("s3-access-denied")
-    expect(advice).toBe(`Allow the instance's role s3:GetObject on arn:aws:s3:::${bucket}/k.`)
+
+    it("without the permission, with the statement that grants it", async () => {
+      const { code, message, statement } = await refusedUnder([LIST], KEY)
+      expect(code).toBe("s3-access-denied")
+      expect(message).toContain("S3 refused s3:GetObject")
+      const granting = { ...GET, Resource: `${RESOURCE}/${KEY}` }
+      expect(statement).toEqual(granting)
+      // The statement does what is said of it.
+      attachRole(sim.paths, LIMITED_ROLE, { Version: "2012-10-17", Statement: [statement] })
+      const limited = currentRoleSession(sim.paths, SESSION_TTL_SECS)
+      const other = simS3Client(sim.dir, limited, { maxAttempts: 1 })
+      expect((await new S3Source(other, URI).fetch()).changed).toBe(true)
+      other.destroy()
+    })
+
+    it("that may not learn that an object is missing, with that statement too", async () => {
+      const { code, message, statement } = await refusedUnder([GET], "none.json")
+      expect(code).toBe("s3-access-denied")
+      expect(message).toContain("no such object")
+      expect(statement).toEqual(LIST)
+      const told = await refusedUnder([GET, statement], "none.json")
+      expect(told.code).toBe("s3-object-not-found")
+    })
+
+    it("that a policy denies explicitly, without a statement that would not help", async () => {
+      const deny = { ...GET, Effect: "Deny" as const, Principal: "*" }
+      const file = join(sim.paths.s3Dir, `${BUCKET}.policy.json`)
+      writeFileSync(file, JSON.stringify({ Statement: [deny] }))
+      const { code, message, advice, statement } = await refusedUnder([GET, LIST], KEY)
+      rmSync(file)
+      expect(code).toBe("s3-access-denied")
+      expect(message).toContain("a resource-based policy denies it explicitly")
+      expect(advice).toBe(`Take s3:GetObject on ${RESOURCE}/${KEY} out of that deny.`)
+      expect(statement).toBeUndefined()
+    })
+  })
+
+  it("a clock that is not S3's", async () => {
+    const systemClockOffset = 16 * 60_000
+    const other = simS3Client(sim.dir, session, { maxAttempts: 1, systemClockOffset })
+    const { code, advice } = await refusalOf(new S3Source(other, URI).fetch())
+    other.destroy()
+    expect(code).toBe("s3-clock-skew")
+    expect(advice).toContain("169.254.169.123")
+  })
+
+  it("a bucket of another region, which is named", async () => {
+    const { credentials, requestHandler } = client.config
+    const other = new S3Client({
+      region: "eu-west-1",
+      credentials,
+      endpoint: sim.info.urls.s3,
+      requestHandler,
+      forcePathStyle: true,
+      maxAttempts: 1,
+    })
+    const { code, message, advice } = await refusalOf(new S3Source(other, URI).fetch())
+    expect(code).toBe("s3-wrong-region")
+    expect(message).toContain("the bucket is in us-east-1")
+    expect(advice).toContain("aws.region")
   })
 
   it.each([
@@ -161,7 +283,7 @@ describe("what is refused", () => {
 })
 
 describe("S3 out of reach", () => {
-  function clientFor(endpoint: string): S3Client {
+  function clientFor(endpoint: string, timeoutMs = 300): S3Client {
     const { accessKeyId, secretAccessKey } = session
     return new S3Client({
       region: REGION,
@@ -169,42 +291,47 @@ describe("S3 out of reach", () => {
       forcePathStyle: true,
       maxAttempts: 1,
       credentials: { accessKeyId, secretAccessKey },
-      requestHandler: { connectionTimeout: 300, socketTimeout: 300 },
+      requestHandler: { connectionTimeout: timeoutMs, socketTimeout: timeoutMs },
     })
   }
 
   it("nobody listens", async () => {
-    const server = createServer()
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
-    const { port } = server.address() as AddressInfo
-    await new Promise((resolve) => server.close(resolve))
-    const { code, message } = await refusalOf(
-      new S3Source(clientFor(`http://127.0.0.1:${port}`), URI).fetch(),
-    )
+    const source = new S3Source(clientFor(await closedAddress()), URI)
+    const { code, message, advice } = await refusalOf(source.fetch())
     expect(code).toBe("s3-unreachable")
     expect(message).toContain("ECONNREFUSED")
+    expect(advice).toContain("VPC endpoint")
   })
 
   it("somebody listens and says nothing", async () => {
-    const server = createServer()
+    const silent = await openSilentServer()
+    const source = new S3Source(clientFor(silent.url), URI)
+    expect((await refusalOf(source.fetch())).code).toBe("s3-unreachable")
+    await silent.close()
+  })
+
+  it("somebody stops in the middle of the object, and is left when the fetch is called off", async () => {
+    const leaving = new AbortController()
+    const server = createServer((_request, response) => {
+      response.writeHead(200, { etag: '"1"', "content-length": 1_000 })
+      response.write("{")
+      setTimeout(() => leaving.abort(), 50)
+    })
+    const left = once(server, "connection").then(([socket]) => once(socket, "close"))
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
-    const sockets = new Set<{ destroy(): void }>()
-    server.on("connection", (socket) => sockets.add(socket))
     const { port } = server.address() as AddressInfo
-    try {
-      const source = new S3Source(clientFor(`http://127.0.0.1:${port}`), URI)
-      expect((await refusalOf(source.fetch())).code).toBe("s3-unreachable")
-    } finally {
-      for (const socket of sockets) socket.destroy()
-      await new Promise((resolve) => server.close(resolve))
-    }
+    const source = new S3Source(clientFor(`http://127.0.0.1:${port}`, 10_000), URI)
+    expect((await refusalOf(source.fetch(leaving.signal))).code).toBe("fetch-aborted")
+    await left
+    await new Promise((resolve) => server.close(resolve))
   })
 
   it("its certificate is of no authority that is trusted", async () => {
-    const { code, message } = await refusalOf(
+    const { code, message, advice } = await refusalOf(
       new S3Source(clientFor(sim.info.urls.s3), URI).fetch(),
     )
     expect(code).toBe("s3-unreachable")
     expect(message).toMatch(/CERT|SIGNATURE|ISSUER/)
+    expect(advice).toContain("NODE_EXTRA_CA_CERTS")
   })
 })

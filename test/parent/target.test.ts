@@ -5,9 +5,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
 import { ownerOf, writeTargetFile } from "../../parent/target/files.js"
-import { type SnippetTarget, writeHttpdSnippet } from "../../parent/target/httpd-snippet.js"
 import { certificateUri, privateKeyUri } from "../../parent/target/pkcs11-uri.js"
-import { makeKey } from "./key-objects.js"
+import { stanza } from "../../parent/target/stanza.js"
 import { refusalOf } from "./refusal.js"
 
 const isRoot = process.getuid?.() === 0
@@ -42,8 +41,15 @@ describe("a PKCS #11 URI", () => {
     expect(decodeURIComponent(encoded)).toBe(label)
   })
 
+  it("names one key for good by its CKA_ID", () => {
+    const keyId = Buffer.from("00416fff", "hex")
+    expect(privateKeyUri({ token: "a b", keyId })).toBe(
+      "pkcs11:token=a%20b;id=%00%41%6F%FF;type=private",
+    )
+  })
+
   it("names the PIN's file, its slashes as they are", () => {
-    expect(privateKeyUri({ token: "www", pinFile: "/run/a b/&x=%.pin" })).toBe(
+    expect(privateKeyUri({ token: "www", pin: { file: "/run/a b/&x=%.pin" } })).toBe(
       "pkcs11:token=www;object=www;type=private?pin-source=file:/run/a%20b/%26x%3D%25.pin",
     )
   })
@@ -127,59 +133,14 @@ describe("owners", () => {
   })
 })
 
-describe("the snippet for httpd", () => {
-  function target(change: Partial<SnippetTarget> = {}): SnippetTarget {
-    return {
-      label: "my token",
-      path: join(dir, "conf", "tlskeep.conf"),
-      user: "root",
-      group: "root",
-      certificateFile: join(dir, "certificates", "httpd-6d79.pem"),
-      pinFile: "/run/tlskeep/pins/6d79.pin",
-      ...change,
-    }
-  }
+describe("a stanza", () => {
+  const values = { certificateFile: "/run/c.pem", key: "pkcs11:token=a" }
 
-  it.runIf(isRoot)("names the certificate and the key, and holds no PIN", async () => {
-    const { object } = await makeKey()
-    await writeHttpdSnippet(target(), object)
-    expect(await readFile(target().path, "utf8")).toBe(
-      [
-        "# Written by tlskeep; changes are lost at the next renewal.",
-        `SSLCertificateFile "${target().certificateFile}"`,
-        'SSLCertificateKeyFile "pkcs11:token=my%20token;object=my%20token;type=private?pin-source=file:/run/tlskeep/pins/6d79.pin"',
-        "",
-      ].join("\n"),
-    )
-    expect(await modeOf(target().path)).toBe("640")
-  })
-
-  it.runIf(isRoot)("comes with the certificate and its chain, leaf first", async () => {
-    const { object, web } = await makeKey()
-    await writeHttpdSnippet(target(), object)
-    expect(await readFile(target().certificateFile, "utf8")).toBe(web.certificate + web.chain)
-    expect(await modeOf(target().certificateFile)).toBe("644")
-  })
-
-  it.runIf(isRoot)("is written after the certificate", async () => {
-    const { object } = await makeKey()
-    await writeFile(join(dir, "file"), "")
-    const certificateFile = join(dir, "file", "below.pem")
-    expect((await refusalOf(writeHttpdSnippet(target({ certificateFile }), object))).code).toBe(
-      "target-not-writable",
-    )
-    expect(await readdir(dir)).toEqual(["file"])
-    const path = join(dir, "file", "below.conf")
-    expect((await refusalOf(writeHttpdSnippet(target({ path }), object))).code).toBe(
-      "target-not-writable",
-    )
-    expect(await readdir(join(dir, "certificates"))).toEqual(["httpd-6d79.pem"])
-  })
-
-  it("is not begun for an unknown group", async () => {
-    const { object } = await makeKey()
-    const { code } = await refusalOf(writeHttpdSnippet(target({ group: "no-such-group" }), object))
-    expect(code).toBe("target-not-writable")
-    expect(await readdir(dir)).toEqual([])
+  it.each([
+    ["httpd", ['SSLCertificateFile "/run/c.pem"', 'SSLCertificateKeyFile "pkcs11:token=a"']],
+    ["nginx", ['ssl_certificate_key "pkcs11:token=a";', 'ssl_certificate "/run/c.pem";']],
+  ] as const)("for %s has its two directives", (service, directives) => {
+    const header = "# Written by tlskeep; changes are lost at the next renewal."
+    expect(stanza(service, values)).toBe(`${[header, ...directives].join("\n")}\n`)
   })
 })

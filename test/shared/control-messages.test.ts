@@ -225,6 +225,9 @@ describe("an answer", () => {
       bootedAt: 1_790_000_000_000,
       now: 1_790_000_000_001,
       generation: 1_790_000_000_002,
+      connections: { open: 2, accepted: 5_000_000_000 },
+      latency: { bounds: [50, 1_000], counts: [3, 4], count: 5, sum: 5_000_000_000 },
+      draining: false,
       tokens: [
         {
           label: "www",
@@ -234,9 +237,11 @@ describe("an answer", () => {
           keyId: KEY_ARN,
           attestedAt: 1_790_000_000_000,
           expiresAt: 1_790_172_800_000,
-          retiringKeys: 0,
+          nextFingerprint: null,
+          retiringFingerprints: [],
           signatures: { ECDSA: 5_000_000_000 },
           refusals: 0,
+          failures: 0,
         },
       ],
     }

@@ -12,6 +12,7 @@ import type { SigningKey } from "../../native/addon/index.js"
 import { type CborValue, decodeCbor, encodeCbor } from "../../shared/cbor.js"
 import { encodeFrame, FrameDecoder, MAX_FRAME_BYTES } from "../../shared/frame.js"
 import {
+  activateSchema,
   decodeControlAnswer,
   decodeControlRequest,
   describeSchema,
@@ -19,6 +20,7 @@ import {
   provisionSchema,
   refreshSchema,
   removeSchema,
+  retireSchema,
 } from "../../shared/protocol/control.js"
 import {
   decodeOaepParameter,
@@ -68,6 +70,9 @@ const CONTROL_SCHEMAS = {
   provision: provisionSchema,
   refresh: refreshSchema,
   remove: removeSchema,
+  activate: activateSchema,
+  retire: retireSchema,
+  drain: describeSchema,
 }
 
 function oneOf(codes: readonly string[], work: () => unknown): void {

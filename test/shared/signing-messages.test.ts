@@ -239,6 +239,15 @@ describe("an answer", () => {
       mechanisms: ["ECDSA"],
       hashes: ["SHA-256"],
       decryptMechanisms: ["RSA_PKCS_OAEP"],
+      furtherKeys: [
+        {
+          state: "next",
+          publicKey: Buffer.from([3]),
+          mechanisms: ["EDDSA"],
+          hashes: [],
+          decryptMechanisms: [],
+        },
+      ],
       expires: 5_000_000_000,
     } as const
     expect(decodeCbor(encodeCbor(encodeListedToken(token)))).toEqual(token)

@@ -1,8 +1,15 @@
 /** The simulated IMDSv2, asked as the agent asks it and by the AWS SDK's own provider. */
 import { GetObjectCommand, S3Client } from "@aws-sdk/client-s3"
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest"
-import { readPrincipals } from "../../sim/iam/principals.js"
-import { INSTANCE_ID, INSTANCE_PROFILE_ARN, ROLE_ARN, ROLE_NAME } from "../../sim/paths.js"
+import { attachRole, readPrincipals } from "../../sim/iam/principals.js"
+import { writeImdsSettings } from "../../sim/imds/settings.js"
+import {
+  ACCOUNT_ID,
+  INSTANCE_ID,
+  INSTANCE_PROFILE_ARN,
+  ROLE_ARN,
+  ROLE_NAME,
+} from "../../sim/paths.js"
 import { seedS3Object, simS3Client } from "../../sim/seed.js"
 import { startTestSimulator, type TestSimulator } from "./simulator.js"
 
@@ -83,6 +90,40 @@ describe("documents", () => {
     expect(Date.parse(first.Expiration)).toBeGreaterThan(Date.now())
     const known = readPrincipals(sim.paths).map(({ accessKeyId }) => accessKeyId)
     expect(known).toEqual(expect.arrayContaining([first.AccessKeyId, second.AccessKeyId]))
+  })
+})
+
+describe("settings", () => {
+  afterEach(() => writeImdsSettings(sim.paths, {}))
+
+  it("hide the instance's tags", async () => {
+    writeImdsSettings(sim.paths, { instanceTags: false })
+    for (const path of ["meta-data/tags/instance", "meta-data/tags/instance/InstanceRoleArn"]) {
+      expect((await ask(path, { [TOKEN]: await token() })).status).toBe(404)
+    }
+    expect(await read("meta-data/instance-id")).toBe(INSTANCE_ID)
+  })
+
+  it("play faults, of tokens and of documents", async () => {
+    const known = await token()
+    writeImdsSettings(sim.paths, { tokenStatus: 403, status: 503 })
+    expect((await ask("api/token", { [TTL]: "60" }, "PUT")).status).toBe(403)
+    expect((await ask("meta-data/instance-id", { [TOKEN]: known })).status).toBe(503)
+  })
+})
+
+describe("another role", () => {
+  it("is the instance's once it is attached, with credentials of its own", async () => {
+    const arn = `arn:aws:iam::${ACCOUNT_ID}:role/servers/front`
+    attachRole(sim.paths, arn)
+    expect(await read("meta-data/tags/instance/InstanceRoleArn")).toBe(arn)
+    expect(await read("meta-data/iam/security-credentials/")).toBe("front")
+    const { AccessKeyId } = JSON.parse(await read("meta-data/iam/security-credentials/front"))
+    const owner = readPrincipals(sim.paths).find(({ accessKeyId }) => accessKeyId === AccessKeyId)
+    expect(owner?.roleArn).toBe(arn)
+    const former = `meta-data/iam/security-credentials/${ROLE_NAME}`
+    expect((await ask(former, { [TOKEN]: await token() })).status).toBe(404)
+    attachRole(sim.paths, ROLE_ARN)
   })
 })
 

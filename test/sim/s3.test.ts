@@ -2,7 +2,6 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { request } from "node:https"
 import { join } from "node:path"
-import { DecryptCommand } from "@aws-sdk/client-kms"
 import {
   GetObjectCommand,
   HeadObjectCommand,
@@ -19,13 +18,8 @@ import {
 } from "../../sim/iam/principals.js"
 import { ROLE_ARN } from "../../sim/paths.js"
 import { parseAddress } from "../../sim/s3/address.js"
-import {
-  seedAcmCertificate,
-  seedKmsKey,
-  seedS3Object,
-  simKmsClient,
-  simS3Client,
-} from "../../sim/seed.js"
+import { writeS3Settings } from "../../sim/s3/settings.js"
+import { seedS3Object, simS3Client } from "../../sim/seed.js"
 import { startTestSimulator, type TestSimulator } from "./simulator.js"
 
 const Bucket = "certs-bucket"
@@ -82,34 +76,6 @@ describe("objects", () => {
     expect(await get(Bucket, `${Key}/below`)).toBe("404 NoSuchKey")
     expect(await get(Bucket, ROLE_ARN)).toBe("404 NoSuchKey")
     expect(await get("no-such-bucket", "x")).toBe("404 NoSuchBucket")
-  })
-
-  it("keeps an ACM certificate where the role's agent looks", async () => {
-    const keyArn = await seedKmsKey({
-      dir: sim.dir,
-      policy: JSON.stringify({
-        Statement: { Effect: "Allow", Principal: "*", Action: "kms:*", Resource: "*" },
-      }),
-    })
-    const certificateArn = "arn:aws:acm:us-east-1:123456789012:certificate/1"
-    const { bucket, key } = await seedAcmCertificate({
-      dir: sim.dir,
-      certificateArn,
-      certificate: "leaf",
-      certificateChain: "chain",
-      privateKey: Buffer.from("private"),
-      keyArn,
-    })
-    expect(bucket).toBe("aws-ec2-enclave-certificate-us-east-1-prod")
-    expect(key).toBe(`${ROLE_ARN}/${certificateArn}`)
-    const { Body } = await role.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
-    const object = JSON.parse((await Body?.transformToString()) ?? "")
-    const kms = simKmsClient(sim.dir)
-    const CiphertextBlob = Buffer.from(object.encryptedPrivateKey, "base64")
-    const { Plaintext } = await kms.send(new DecryptCommand({ CiphertextBlob }))
-    kms.destroy()
-    expect(Buffer.from(Plaintext ?? []).toString()).toBe("private")
-    expect(object).toMatchObject({ certificate: "leaf", certificateChain: "chain" })
   })
 })
 
@@ -176,6 +142,18 @@ describe("access", () => {
         .end()
     })
     expect(status).toBe(403)
+  })
+})
+
+describe("settings", () => {
+  it("play faults, so often as they say", async () => {
+    const once = simS3Client(sim.dir, readAdmin(sim.paths), { maxAttempts: 1 })
+    const get = () => refusalOf(once.send(new GetObjectCommand({ Bucket, Key })))
+    writeS3Settings(sim.paths, { throttleNext: 1, unavailableNext: 1 })
+    expect(await get()).toBe("503 SlowDown")
+    expect(await get()).toBe("503 ServiceUnavailable")
+    expect(await get()).toBe("no error")
+    once.destroy()
   })
 })
 

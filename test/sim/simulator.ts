@@ -13,8 +13,10 @@ import { build } from "esbuild"
 import type { FastifyInstance } from "fastify"
 import { pino } from "pino"
 import { Nsm } from "../../enclave/nsm/index.js"
+import { ensureAcmBucket } from "../../sim/acm/associate.js"
 import { ensureCa } from "../../sim/ca.js"
 import { ensurePrincipals, SESSION_TTL_SECS } from "../../sim/iam/principals.js"
+import { buildIamServer } from "../../sim/iam/server.js"
 import { buildImdsServer } from "../../sim/imds/server.js"
 import { describeSimulator, type SimInfo, writeSimInfo } from "../../sim/info.js"
 import { type AuditRecord, auditFile } from "../../sim/kms/audit.js"
@@ -42,20 +44,23 @@ export async function startTestSimulator(
   for (const dir of [paths.s3Dir, paths.kmsDir, paths.vsockDir]) mkdirSync(dir)
   await ensureCa(paths)
   ensurePrincipals(paths)
+  ensureAcmBucket(paths)
   const pki = await createNitroPki(paths.nitroPkiDir)
   const rootFingerprintFile = defaultRootFile(paths.nitroPkiDir)
   const sessionTtlSecs = options.sessionTtlSecs ?? SESSION_TTL_SECS
   const servers = [
     buildKmsServer({ paths, rootFingerprintFile, log }),
     buildS3Server({ paths, log }),
+    buildIamServer({ paths, log }),
     buildImdsServer({ paths, sessionTtlSecs }),
   ] as const
-  const [kms, s3, imds] = await Promise.all([
+  const [kms, s3, iam, imds] = await Promise.all([
     listen(servers[0]),
     listen(servers[1]),
     listen(servers[2]),
+    listen(servers[3]),
   ])
-  const info = describeSimulator(paths, { kms, s3, imds }, {}, false)
+  const info = describeSimulator(paths, { kms, s3, iam, imds }, {}, false)
   writeSimInfo(paths, info)
   const stop = async () => {
     await Promise.all(servers.map((server) => server.close()))

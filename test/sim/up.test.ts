@@ -55,8 +55,8 @@ describe("up", () => {
   it("starts a process for each service, tells where, and leaves none", async () => {
     const { child, exited } = await up()
     const info = requireSimInfo(paths.dir)
-    expect(Object.keys(info.pids).sort()).toEqual(["imds", "kms", "s3", "up", "vsock-proxy"])
-    expect(new Set(Object.values(info.pids)).size).toBe(5)
+    expect(Object.keys(info.pids).sort()).toEqual(["iam", "imds", "kms", "s3", "up", "vsock-proxy"])
+    expect(new Set(Object.values(info.pids)).size).toBe(6)
     expect(info.pids.up).toBe(child.pid)
     const policy = releaseKeyPolicy({ pcr0: "aa".repeat(48) })
     expect(await seedKmsKey({ dir: paths.dir, policy })).toMatch(/^arn:aws:kms:/)
@@ -64,6 +64,7 @@ describe("up", () => {
     const { stdout } = await run("/bin/sh", ["-c", script])
     expect(stdout).toContain("Nitro CLI")
     expect(stdout).toContain(`AWS_ENDPOINT_URL_KMS=${info.urls.kms}\n`)
+    expect(stdout).toContain(`AWS_ENDPOINT_URL_IAM=${info.urls.iam}\n`)
     expect(stdout).toContain(`AWS_EC2_METADATA_SERVICE_ENDPOINT=${info.urls.imds}\n`)
     expect(statSync(paths.iamFile).mode & 0o777).toBe(0o600)
 

@@ -6,6 +6,7 @@
 #include "nsm_device.h"
 #include "signing_key.h"
 #include "stream_socket.h"
+#include "unix_datagram.h"
 #include "vsock.h"
 
 namespace tlskeep {
@@ -23,6 +24,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("localCid", Napi::Function::New<LocalCid>(env, "localCid"));
   exports.Set("socketPair", Napi::Function::New<SocketPair>(env, "socketPair"));
   exports.Set("closeDescriptor", Napi::Function::New<CloseDescriptor>(env, "closeDescriptor"));
+  exports.Set("sendUnixDatagram", Napi::Function::New<SendUnixDatagram>(env, "sendUnixDatagram"));
   return exports;
 }
 

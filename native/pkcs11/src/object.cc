@@ -2,11 +2,13 @@
 // §2.3 for Edwards keys).
 #include "object.h"
 
+#include <algorithm>
+
 namespace tlskeep {
 namespace {
 
-// X.509 certificates of other parties are found by their keys, as the leaf is by kKeyId.
-constexpr std::size_t kChainIdBytes = 20;
+// The states of a token's keys, the current one's without a name.
+constexpr const char* kKeyStates[] = {"", "next", "retiring"};
 constexpr std::size_t kCheckValueBytes = 3;
 // CKA_CERTIFICATE_CATEGORY, PKCS #11 v2.40 base §4.6.2
 constexpr CK_ULONG kCategoryTokenUser = 1;
@@ -56,7 +58,7 @@ Object CommonKey(CK_OBJECT_CLASS object_class, const std::string& label, const P
   Object object = Common(object_class, label, key.fingerprint, private_object);
   AttributeSet& attributes = object.attributes;
   attributes.SetNumber(CKA_KEY_TYPE, key.type);
-  attributes.SetBytes(CKA_ID, kKeyId);
+  attributes.SetBytes(CKA_ID, key.fingerprint);
   attributes.SetBool(CKA_DERIVE, false);
   // The key came to the token from outside.
   attributes.SetBool(CKA_LOCAL, false);
@@ -75,6 +77,27 @@ Object CommonKey(CK_OBJECT_CLASS object_class, const std::string& label, const P
 }
 
 }  // namespace
+
+std::string KeyLabel(const std::string& token_label, const std::string& state) {
+  return state.empty() ? token_label : token_label + " " + state;
+}
+
+bool Matches(const Object& object, std::span<const CK_ATTRIBUTE> wanted) {
+  const bool by_id = object.object_class != CKO_CERTIFICATE &&
+                     std::any_of(wanted.begin(), wanted.end(),
+                                 [](const CK_ATTRIBUTE& attribute) { return attribute.type == CKA_ID; });
+  const auto is_former_label = [&](const CK_ATTRIBUTE& attribute) {
+    const ByteView value(static_cast<const std::uint8_t*>(attribute.pValue), attribute.ulValueLen);
+    return std::any_of(std::begin(kKeyStates), std::end(kKeyStates), [&](const char* state) {
+      const std::string label = KeyLabel(object.label, state);
+      return std::equal(value.begin(), value.end(), AsBytes(label).begin(), AsBytes(label).end());
+    });
+  };
+  return std::all_of(wanted.begin(), wanted.end(), [&](const CK_ATTRIBUTE& attribute) {
+    if (by_id && attribute.type == CKA_LABEL && is_former_label(attribute)) return true;
+    return object.attributes.Matches({&attribute, 1});
+  });
+}
 
 Object MakePrivateKey(const std::string& label, const PublicKey& key, const Certificate* leaf,
                       std::span<const Offer> offers, std::vector<HashAlgorithm> hashes) {
@@ -149,11 +172,8 @@ Object MakeCertificate(const Libcrypto& libcrypto, const std::string& label, con
   attributes.SetBytes(CKA_PUBLIC_KEY_INFO, certificate.public_key_info);
   const Bytes check = Digest(libcrypto, HashAlgorithm::kSha1, certificate.der);
   attributes.SetBytes(CKA_CHECK_VALUE, ByteView(check).first(kCheckValueBytes));
-  if (leaf) {
-    attributes.SetBytes(CKA_ID, kKeyId);
-  } else {
-    const Bytes id = Digest(libcrypto, HashAlgorithm::kSha256, certificate.public_key_info);
-    attributes.SetBytes(CKA_ID, ByteView(id).first(kChainIdBytes));
+  attributes.SetBytes(CKA_ID, Digest(libcrypto, HashAlgorithm::kSha256, certificate.public_key_info));
+  if (!leaf) {
     // A search for the token's label finds the leaf alone.
     attributes.SetText(CKA_LABEL, label + " chain " + std::to_string(position));
   }

@@ -23,8 +23,12 @@ struct Object {
   std::vector<HashAlgorithm> hashes;  // of a private key: what the enclave's policy admits
 };
 
-// CKA_ID of the key pair and of the leaf certificate. It outlives renewals, as configured URIs have to.
-inline constexpr std::uint8_t kKeyId[] = {0x01};
+// Whether a search for `wanted` finds the object. A key that is asked for by CKA_ID is found by each CKA_LABEL
+// that it has in its life: consumers remember both, and look for it again in another process.
+bool Matches(const Object& object, std::span<const CK_ATTRIBUTE> wanted);
+
+// CKA_LABEL of a token's key in this state: "", "next" or "retiring".
+std::string KeyLabel(const std::string& token_label, const std::string& state);
 
 // `offers`: all mechanisms for the key. Each half takes its own uses of them.
 Object MakePrivateKey(const std::string& label, const PublicKey& key, const Certificate* leaf,

@@ -20,7 +20,7 @@ std::string SerialNumber(const Libcrypto& libcrypto, const std::string& label) {
   return serial;
 }
 
-KeyPolicy PolicyOf(const ListedToken& listed) {
+KeyPolicy PolicyOf(const ListedKey& listed) {
   // What every service of version 1 admits: PROTOCOL.md.
   static const std::vector<std::string> kWithoutWord = {"SHA-256", "SHA-384", "SHA-512"};
   KeyPolicy policy{listed.mechanisms, listed.decrypt_mechanisms, {}};
@@ -29,6 +29,20 @@ KeyPolicy PolicyOf(const ListedToken& listed) {
     if (std::find(names.begin(), names.end(), HashName(hash)) != names.end()) policy.hashes.push_back(hash);
   }
   return policy;
+}
+
+// Searches for the token's label find its current key alone: others go by another CKA_LABEL.
+Object Renamed(Object object, const std::string& name) {
+  object.attributes.SetText(CKA_LABEL, name);
+  return object;
+}
+
+// Keys of one type share their mechanisms, or have some of them alone.
+void AddOffer(std::vector<Offer>& offers, const Offer& offer) {
+  const auto same = std::find_if(offers.begin(), offers.end(), [&](const Offer& known) {
+    return known.mechanism == offer.mechanism;
+  });
+  if (same == offers.end()) offers.push_back(offer);
 }
 
 }  // namespace
@@ -44,13 +58,21 @@ Token MakeToken(Libcrypto& libcrypto, ListedToken listed) {
 
   Token token;
   token.serial_number = SerialNumber(libcrypto, listed.label);
-  KeyPolicy policy = PolicyOf(listed);
-  token.offers = OffersFor(key.type, policy);
   const auto add = [&token](Object object) {
     token.objects.push_back(std::make_shared<const Object>(std::move(object)));
   };
-  add(MakePrivateKey(listed.label, key, leaf, token.offers, std::move(policy.hashes)));
-  add(MakePublicKey(listed.label, key, leaf, token.offers));
+  const auto add_pair = [&](const PublicKey& of, KeyPolicy policy, const Certificate* certificate,
+                            const std::string& name) {
+    const std::vector<Offer> offers = OffersFor(of.type, policy);
+    add(Renamed(MakePrivateKey(listed.label, of, certificate, offers, std::move(policy.hashes)), name));
+    add(Renamed(MakePublicKey(listed.label, of, certificate, offers), name));
+    for (const Offer& offer : offers) AddOffer(token.offers, offer);
+  };
+  add_pair(key, PolicyOf(listed), leaf, listed.label);
+  for (const FurtherKey& further : listed.further_keys) {
+    add_pair(ParsePublicKey(libcrypto, further.public_key), PolicyOf(further), nullptr,
+             KeyLabel(listed.label, further.state));
+  }
   for (const Offer& offer : OffersFor(kNoKey, {})) token.offers.push_back(offer);
   for (std::size_t position = 0; position < chain.size(); ++position) {
     add(MakeCertificate(libcrypto, listed.label, chain[position], position));

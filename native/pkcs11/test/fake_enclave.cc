@@ -84,7 +84,7 @@ void FakeEnclave::Provision(FakeToken token) {
   const auto found = std::find_if(tokens_.begin(), tokens_.end(),
                                   [&](const FakeToken& known) { return known.label == token.label; });
   if (found != tokens_.end()) {
-    token.retiring = found->key;
+    if (token.key != found->key) token.retiring = found->key;
     *found = std::move(token);
     return;
   }

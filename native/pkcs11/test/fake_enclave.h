@@ -41,7 +41,9 @@ struct FakeToken {
   std::string pin;
   Key key;
   std::vector<Bytes> certificates;
-  Key retiring;  // still signs, is not listed
+  // Listed beside the current one, and signing.
+  Key next;
+  Key retiring;
 };
 
 FakeToken MakeFakeToken(const std::string& label, const std::string& pin, KeyKind kind);

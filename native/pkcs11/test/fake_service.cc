@@ -67,6 +67,28 @@ std::vector<const char*> Hashes(bool general) {
   return {"SHA-256", "SHA-384", "SHA-512"};
 }
 
+void WriteFurtherKeys(CborWriter& writer, const FakeToken& token, bool general) {
+  std::vector<std::pair<const char*, Key>> keys;
+  if (token.next != nullptr) keys.emplace_back("next", token.next);
+  if (token.retiring != nullptr) keys.emplace_back("retiring", token.retiring);
+  writer.Array(keys.size());
+  for (const auto& [state, key] : keys) {
+    writer.Map(6);
+    writer.Text("state");
+    writer.Text(state);
+    writer.Text("publicKey");
+    writer.ByteString(PublicKeyInfo(key));
+    writer.Text("mechanisms");
+    WriteTexts(writer, SignMechanisms(key, general));
+    writer.Text("hashes");
+    WriteTexts(writer, Hashes(general));
+    writer.Text("decryptMechanisms");
+    WriteTexts(writer, DecryptMechanisms(key, general));
+    writer.Text("future");
+    WriteTexts(writer, {"a"});
+  }
+}
+
 }  // namespace
 
 Bytes FakeEnclave::AnswerList(std::uint64_t id, std::uint64_t offset) const {
@@ -79,7 +101,7 @@ Bytes FakeEnclave::AnswerList(std::uint64_t id, std::uint64_t offset) const {
   writer.Array(count);
   for (std::size_t i = begin; i < begin + count; ++i) {
     const FakeToken& token = tokens_[i];
-    writer.Map(first_edition_ ? 5 : 8);
+    writer.Map(first_edition_ ? 5 : 9);
     writer.Text("label");
     writer.Text(token.label);
     writer.Text("certificates");
@@ -96,6 +118,8 @@ Bytes FakeEnclave::AnswerList(std::uint64_t id, std::uint64_t offset) const {
     WriteTexts(writer, Hashes(general_));
     writer.Text("decryptMechanisms");
     WriteTexts(writer, DecryptMechanisms(token.key, general_));
+    writer.Text("furtherKeys");
+    WriteFurtherKeys(writer, token, general_);
     // What a later service may add.
     writer.Text("future");
     writer.Map(1);
@@ -108,7 +132,7 @@ Bytes FakeEnclave::AnswerList(std::uint64_t id, std::uint64_t offset) const {
 StatusCode FakeEnclave::FindKey(const Session& session, ByteView fingerprint, Key& key) const {
   const std::lock_guard lock(mutex_);
   for (const FakeToken& token : tokens_) {
-    for (const Key& candidate : {token.key, token.retiring}) {
+    for (const Key& candidate : {token.key, token.next, token.retiring}) {
       if (candidate == nullptr) continue;
       const Bytes own = Sha("SHA256", PublicKeyInfo(candidate));
       if (!std::equal(own.begin(), own.end(), fingerprint.begin(), fingerprint.end())) continue;

@@ -15,14 +15,6 @@ namespace {
 
 using LoadingTest = testing::Test;
 
-bool IsMapped() {
-  std::ifstream maps("/proc/self/maps");
-  for (std::string line; std::getline(maps, line);) {
-    if (line.find("libtlskeep-pkcs11.so") != line.npos) return true;
-  }
-  return false;
-}
-
 long ResidentPages() {
   long size = 0;
   long resident = 0;
@@ -59,12 +51,12 @@ class OneLife : public ModuleTest {
 TEST_F(LoadingTest, UnloadsCleanlyAndOften) {
   const FakeToken token = MakeFakeToken(kLabel, kPin, KeyKind::kP256);
   { OneLife().Use(token, true); }
-  ASSERT_FALSE(IsMapped());
+  ASSERT_FALSE(ModuleIsMapped());
   const int keys = FreeThreadKeys();
   for (int i = 0; i < 20; ++i) OneLife().Use(token, true);
   const long resident = ResidentPages();
   for (int i = 0; i < 50; ++i) OneLife().Use(token, i % 2 == 0);
-  EXPECT_FALSE(IsMapped());
+  EXPECT_FALSE(ModuleIsMapped());
   EXPECT_EQ(FreeThreadKeys(), keys);
 #ifndef TLSKEEP_SANITIZED  // a sanitizer keeps what has been freed for a while
   EXPECT_LT(ResidentPages() - resident, 512) << "pages, over 50 lives";
@@ -76,7 +68,7 @@ TEST_F(LoadingTest, UnloadsCleanlyAndOften) {
 TEST_F(LoadingTest, ForkHandlersGoWithTheModule) {
   const FakeToken token = MakeFakeToken(kLabel, kPin, KeyKind::kP256);
   { OneLife().Use(token, true); }
-  ASSERT_FALSE(IsMapped());
+  ASSERT_FALSE(ModuleIsMapped());
   const pid_t child = fork();
   if (child == 0) _exit(0);
   int status = -1;
@@ -90,7 +82,7 @@ TEST_F(LoadingTest, UnloadsWithoutFinalize) {
   const auto initialize = reinterpret_cast<CK_C_Initialize>(dlsym(handle, "C_Initialize"));
   ASSERT_EQ(initialize(nullptr), CKR_OK);
   ASSERT_EQ(dlclose(handle), 0);
-  EXPECT_FALSE(IsMapped());
+  EXPECT_FALSE(ModuleIsMapped());
 }
 
 TEST_F(LoadingTest, ThreadsOutliveTheModule) {
@@ -102,7 +94,7 @@ TEST_F(LoadingTest, ThreadsOutliveTheModule) {
     while (step != 2) std::this_thread::yield();
   });
   while (step != 1) std::this_thread::yield();
-  EXPECT_FALSE(IsMapped());
+  EXPECT_FALSE(ModuleIsMapped());
   step = 2;
   thread.join();  // runs what destructors the thread has
 }

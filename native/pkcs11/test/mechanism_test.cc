@@ -1,5 +1,7 @@
 // C_GetMechanismList and C_GetMechanismInfo: true to what works, key by key and policy by policy.
 #include <algorithm>
+#include <functional>
+#include <utility>
 
 #include "module_fixture.h"
 
@@ -92,6 +94,69 @@ TEST_P(MechanismTest, ListAndInfoSayWhatWorks) {
     }
     EXPECT_EQ(module_->C_GetMechanismInfo(slot, CKM_SHA256, nullptr), CKR_ARGUMENTS_BAD);
     EXPECT_EQ(module_->C_GetMechanismInfo(99, CKM_SHA256, &info), CKR_SLOT_ID_INVALID);
+    ASSERT_EQ(module_->C_Finalize(nullptr), CKR_OK);
+    enclave_.reset();
+  }
+}
+
+// The parameter that a mechanism takes, or an empty one.
+struct Parameter {
+  explicit Parameter(CK_MECHANISM_TYPE type) : mechanism{type, nullptr, 0} {
+    for (const auto& [pss_type, params] : kPss) {
+      if (pss_type == type) mechanism = {type, &(pss = params), sizeof pss};
+    }
+    if (type == CKM_RSA_PKCS_OAEP) mechanism = {type, &oaep, sizeof oaep};
+  }
+  static constexpr std::pair<CK_MECHANISM_TYPE, CK_RSA_PKCS_PSS_PARAMS> kPss[] = {
+      {CKM_RSA_PKCS_PSS, {CKM_SHA256, CKG_MGF1_SHA256, 32}},
+      {CKM_SHA1_RSA_PKCS_PSS, {CKM_SHA_1, CKG_MGF1_SHA1, 20}},
+      {CKM_SHA224_RSA_PKCS_PSS, {CKM_SHA224, CKG_MGF1_SHA224, 28}},
+      {CKM_SHA256_RSA_PKCS_PSS, {CKM_SHA256, CKG_MGF1_SHA256, 32}},
+      {CKM_SHA384_RSA_PKCS_PSS, {CKM_SHA384, CKG_MGF1_SHA384, 48}},
+      {CKM_SHA512_RSA_PKCS_PSS, {CKM_SHA512, CKG_MGF1_SHA512, 64}},
+  };
+  CK_RSA_PKCS_PSS_PARAMS pss{};
+  CK_RSA_PKCS_OAEP_PARAMS oaep{CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, nullptr, 0};
+  CK_MECHANISM mechanism;
+};
+
+// What C_GetMechanismInfo says of a use, the use's Init function says too: of every mechanism, whatever the key.
+TEST_P(MechanismTest, WhatInfoShowsBeginsAndNothingElse) {
+  std::vector<CK_MECHANISM_TYPE> types = {CKM_AES_GCM, CKM_MD5_RSA_PKCS};
+  for (const auto* rows : {&kRsa, &kEc, &kEdwards, &kDigests}) {
+    for (const Row& row : *rows) types.push_back(row.type);
+  }
+  for (const KeyKind kind : {KeyKind::kRsa2048, KeyKind::kP256, KeyKind::kP384, KeyKind::kEd25519}) {
+    StartEnclave(kind);
+    enclave_->SetGeneral(GetParam());
+    Initialize();
+    const CK_SESSION_HANDLE session = LogIn();
+    const CK_OBJECT_HANDLE key = FindOne(session, CKO_PRIVATE_KEY);
+    const CK_OBJECT_HANDLE pub = FindOne(session, CKO_PUBLIC_KEY);
+    struct Use {
+      CK_FLAGS flag;
+      std::function<CK_RV(CK_MECHANISM*)> begin;
+    };
+    const Use uses[] = {
+        {CKF_SIGN, [&](CK_MECHANISM* m) { return module_->C_SignInit(session, m, key); }},
+        {CKF_VERIFY, [&](CK_MECHANISM* m) { return module_->C_VerifyInit(session, m, pub); }},
+        {CKF_ENCRYPT, [&](CK_MECHANISM* m) { return module_->C_EncryptInit(session, m, pub); }},
+        {CKF_DECRYPT, [&](CK_MECHANISM* m) { return module_->C_DecryptInit(session, m, key); }},
+        {CKF_DIGEST, [&](CK_MECHANISM* m) { return module_->C_DigestInit(session, m); }},
+    };
+    for (const CK_MECHANISM_TYPE type : types) {
+      Parameter parameter(type);
+      CK_MECHANISM_INFO info{};
+      static_cast<void>(module_->C_GetMechanismInfo(FirstSlot(), type, &info));  // no flags, if there is none
+      for (const Use& use : uses) {
+        const CK_RV rv = use.begin(&parameter.mechanism);
+        EXPECT_EQ(rv == CKR_OK, (info.flags & use.flag) != 0)
+            << KeyKindName(kind) << ", mechanism " << type << ", use " << use.flag << ": " << rv;
+        if (rv == CKR_OK) {
+          EXPECT_EQ(use.begin(nullptr), CKR_OK);  // ends it
+        }
+      }
+    }
     ASSERT_EQ(module_->C_Finalize(nullptr), CKR_OK);
     enclave_.reset();
   }

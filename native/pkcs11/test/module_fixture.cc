@@ -1,38 +1,22 @@
-// Environment, loading and shorthands for the tests of the module.
+// Environment and shorthands for the tests of the module.
 #include "module_fixture.h"
 
-#include <dlfcn.h>
-#include <unistd.h>
-
+#include <algorithm>
 #include <cstdlib>
-#include <filesystem>
 #include <stdexcept>
 
 namespace tlskeep::test {
+namespace {
 
-LoadedModule::LoadedModule() : handle_(dlopen(TLSKEEP_MODULE, RTLD_NOW | RTLD_LOCAL)) {
-  if (handle_ == nullptr) throw std::runtime_error(dlerror());
-  const auto get = reinterpret_cast<CK_C_GetFunctionList>(dlsym(handle_, "C_GetFunctionList"));
-  if (get == nullptr || get(&functions_) != CKR_OK) throw std::runtime_error("no C_GetFunctionList");
+int Slowness() {
+  const char* value = std::getenv("TLSKEEP_TEST_SLOWNESS");
+  return value == nullptr ? 1 : std::max(1, std::atoi(value));
 }
 
-void* LoadedModule::Symbol(const char* name) const { return dlsym(handle_, name); }
+}  // namespace
 
-LoadedModule::~LoadedModule() {
-  functions_->C_Finalize(nullptr);
-  dlclose(handle_);
-}
-
-SocketDirectory::SocketDirectory() {
-  std::string path = (std::filesystem::temp_directory_path() / "tlskeep-XXXXXX").string();
-  if (mkdtemp(path.data()) == nullptr) throw std::runtime_error("mkdtemp");
-  path_ = path;
-}
-
-SocketDirectory::~SocketDirectory() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
+const std::chrono::milliseconds ModuleTest::kDeadline{1500 * Slowness()};
+const std::chrono::milliseconds ModuleTest::kListDeadline{400 * Slowness()};
 
 ModuleTest::ModuleTest() {
   setenv("TLSKEEP_ENDPOINT", ("unix:" + directory_.socket()).c_str(), 1);

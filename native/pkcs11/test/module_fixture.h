@@ -1,4 +1,4 @@
-// Loads the built module as a consumer does, points it at a fake enclave, and shortens common calls.
+// Points the loaded module at a fake enclave, and shortens common calls.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -10,45 +10,19 @@
 
 #include "cryptoki.h"
 #include "fake_enclave.h"
+#include "loaded_module.h"
 
 namespace tlskeep::test {
 
 inline constexpr char kLabel[] = "web";
 inline constexpr char kPin[] = "123456";
 
-// The module, loaded by dlopen and unloaded in the end.
-class LoadedModule {
- public:
-  LoadedModule();
-  ~LoadedModule();
-  LoadedModule(const LoadedModule&) = delete;
-  LoadedModule& operator=(const LoadedModule&) = delete;
-
-  CK_FUNCTION_LIST* operator->() const { return functions_; }
-  void* Symbol(const char* name) const;  // null if it is not exported
-
- private:
-  void* handle_;
-  CK_FUNCTION_LIST* functions_ = nullptr;
-};
-
-// A temporary directory with a socket path in it, removed in the end.
-class SocketDirectory {
- public:
-  SocketDirectory();
-  ~SocketDirectory();
-  std::string socket() const { return path_ + "/enclave.sock"; }
-  std::string file(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
-
 // An enclave with one token (kLabel, kPin, P-256), and the module initialized with short deadlines.
 class ModuleTest : public testing::Test {
  protected:
-  static constexpr std::chrono::milliseconds kDeadline{1500};
-  static constexpr std::chrono::milliseconds kListDeadline{400};
+  // Times $TLSKEEP_TEST_SLOWNESS, 1 or more, for an emulator or a machine with much else to do.
+  static const std::chrono::milliseconds kDeadline;      // 1500 ms
+  static const std::chrono::milliseconds kListDeadline;  // 400 ms
 
   ModuleTest();
   ~ModuleTest() override;
@@ -78,6 +52,10 @@ class ModuleTest : public testing::Test {
 
 inline CK_ATTRIBUTE ClassIs(const CK_OBJECT_CLASS& object_class) {
   return {CKA_CLASS, const_cast<CK_OBJECT_CLASS*>(&object_class), sizeof object_class};
+}
+
+inline CK_ATTRIBUTE LabelIs(std::string_view label) {
+  return {CKA_LABEL, const_cast<char*>(label.data()), label.size()};
 }
 
 }  // namespace tlskeep::test

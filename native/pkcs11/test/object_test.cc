@@ -27,8 +27,8 @@ TEST_F(ObjectTest, FindsByTemplateInPieces) {
   StartEnclave();
   Initialize();
   const CK_SESSION_HANDLE session = LogIn();
-  CK_BYTE id = 1;
-  CK_ATTRIBUTE by_id{CKA_ID, &id, 1};
+  Bytes id = Sha("SHA256", PublicKeyInfo(key_));
+  CK_ATTRIBUTE by_id{CKA_ID, id.data(), id.size()};
   EXPECT_EQ(Find(session, {by_id}).size(), 3U);
   std::string label = kLabel;
   EXPECT_EQ(Find(session, {{CKA_LABEL, label.data(), label.size()}}).size(), 3U);
@@ -114,7 +114,7 @@ TEST_F(ObjectTest, AnEcKeyPairAndItsCertificate) {
   const Bytes info = PublicKeyInfo(key_);
   EXPECT_TRUE(std::equal(point.begin() + 2, point.end(), info.end() - 97));
   EXPECT_EQ(Attribute(session, key, CKA_PUBLIC_KEY_INFO), info);
-  EXPECT_EQ(Attribute(session, key, CKA_ID), Bytes{1});
+  EXPECT_EQ(Attribute(session, key, CKA_ID), Sha("SHA256", info));
   EXPECT_EQ(Attribute(session, key, CKA_SENSITIVE), Bytes{1});
   EXPECT_EQ(Attribute(session, key, CKA_EXTRACTABLE), Bytes{0});
   EXPECT_EQ(Attribute(session, key, CKA_ALWAYS_AUTHENTICATE), Bytes{0});
@@ -141,7 +141,7 @@ TEST_F(ObjectTest, AnEcKeyPairAndItsCertificate) {
   Bytes check = Sha("SHA1", der);
   check.resize(3);
   EXPECT_EQ(Attribute(session, certificates[0], CKA_CHECK_VALUE), check);
-  EXPECT_EQ(Attribute(session, certificates[1], CKA_ID).size(), 20U);
+  EXPECT_EQ(Attribute(session, certificates[1], CKA_ID).size(), 32U);
   EXPECT_EQ(Attribute(session, certificates[1], CKA_LABEL), ToBytes(AsBytes("web chain 1")));
 }
 
@@ -173,10 +173,15 @@ TEST_F(ObjectTest, ARenewalShowsTheNewKeyAndKeepsTheOldHandle) {
   FakeToken renewed = MakeFakeToken(kLabel, kPin, KeyKind::kP256);
   const Key new_verifier = renewed.key;
   enclave_->Provision(std::move(renewed));
-  const auto found = Find(session, {ClassIs(CKO_PRIVATE_KEY)});
+  const auto found = Find(session, {ClassIs(CKO_PRIVATE_KEY), LabelIs(kLabel)});
   ASSERT_EQ(found.size(), 1U);
   EXPECT_NE(found[0], old_key);
-  EXPECT_EQ(Attribute(session, found[0], CKA_ID), Bytes{1});
+  EXPECT_EQ(Attribute(session, found[0], CKA_ID), Sha("SHA256", PublicKeyInfo(new_verifier)));
+  // The old one is found by its own id, under the handle that it had.
+  Bytes old_id = Sha("SHA256", PublicKeyInfo(key_));
+  const auto old_found = Find(session, {ClassIs(CKO_PRIVATE_KEY), {CKA_ID, old_id.data(), old_id.size()}});
+  EXPECT_EQ(old_found, std::vector<CK_OBJECT_HANDLE>{old_key});
+  EXPECT_EQ(Attribute(session, old_key, CKA_LABEL), ToBytes(AsBytes("web retiring")));
   EXPECT_EQ(SignEcdsaOnce(session, found[0], new_verifier), CKR_OK);
   EXPECT_EQ(SignEcdsaOnce(session, old_key, key_), CKR_OK);
   // The second renewal retires the second key: the first one is gone, and that is known at once.
@@ -185,6 +190,55 @@ TEST_F(ObjectTest, ARenewalShowsTheNewKeyAndKeepsTheOldHandle) {
   EXPECT_EQ(SignEcdsaOnce(session, old_key, key_), CKR_KEY_HANDLE_INVALID);
   EXPECT_LT(std::chrono::steady_clock::now() - start, kDeadline / 2);
   EXPECT_EQ(SignEcdsaOnce(session, found[0], new_verifier), CKR_OK);
+}
+
+TEST_F(ObjectTest, AKeyIsFoundByItsIdBeforeWhileAndAfterItIsTheCurrentOne) {
+  StartEnclave(KeyKind::kRsa2048);
+  Initialize();
+  const CK_SESSION_HANDLE session = LogIn();
+  FakeToken renewal = MakeFakeToken(kLabel, kPin, KeyKind::kP256);
+  const Key next = renewal.key;
+  FakeToken staged = MakeFakeToken(kLabel, kPin, KeyKind::kRsa2048);
+  staged.key = key_;
+  staged.certificates.clear();
+  staged.next = next;
+  enclave_->Provision(std::move(staged));
+
+  Bytes id = Sha("SHA256", PublicKeyInfo(next));
+  const CK_ATTRIBUTE by_id{CKA_ID, id.data(), id.size()};
+  const auto find_next = [&] { return Find(session, {ClassIs(CKO_PRIVATE_KEY), by_id}); };
+  const auto found = find_next();
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(Attribute(session, found[0], CKA_LABEL), ToBytes(AsBytes("web next")));
+  EXPECT_EQ(SignEcdsaOnce(session, found[0], next), CKR_OK);
+  // Whoever looks for the token's label is not shown it.
+  EXPECT_EQ(Find(session, {ClassIs(CKO_PRIVATE_KEY), LabelIs(kLabel)}).size(), 1U);
+  // The token's mechanisms are those of all its keys.
+  CK_MECHANISM_INFO info{};
+  for (const CK_MECHANISM_TYPE type : {CKM_RSA_PKCS, CKM_ECDSA}) {
+    EXPECT_EQ(module_->C_GetMechanismInfo(FirstSlot(), type, &info), CKR_OK);
+  }
+
+  // What a consumer remembers of it finds it in every later state, in another process, too.
+  const auto find_as = [&](std::string_view label) {
+    return Find(session, {ClassIs(CKO_PRIVATE_KEY), by_id, LabelIs(label)});
+  };
+  const auto expect_found_as_ever = [&] {
+    for (const char* label : {"web", "web next", "web retiring"}) EXPECT_EQ(find_as(label), found) << label;
+    for (const char* label : {"", "we", "web next ", "web other"}) EXPECT_TRUE(find_as(label).empty()) << label;
+  };
+  expect_found_as_ever();
+  EXPECT_TRUE(Find(session, {ClassIs(CKO_PRIVATE_KEY), LabelIs("web retiring")}).empty());
+
+  enclave_->Provision(std::move(renewal));
+  EXPECT_EQ(find_next(), found);
+  expect_found_as_ever();
+  EXPECT_EQ(Attribute(session, found[0], CKA_LABEL), ToBytes(AsBytes(kLabel)));
+  enclave_->Provision(MakeFakeToken(kLabel, kPin, KeyKind::kP256));
+  EXPECT_EQ(find_next(), found);
+  EXPECT_EQ(Attribute(session, found[0], CKA_LABEL), ToBytes(AsBytes("web retiring")));
+  expect_found_as_ever();
+  EXPECT_EQ(SignEcdsaOnce(session, found[0], next), CKR_OK);
 }
 
 }  // namespace

@@ -71,7 +71,7 @@ TEST_F(RobustnessTest, EveryMisfortuneHasItsCodeAndEnds) {
       {"busy", misbehave(Fault::kBusy), behave, CKR_DEVICE_ERROR, whole, late},
       {"slow within the deadline", [this] { enclave_->SetDelay(milliseconds(400)); },
        [this] { enclave_->SetDelay(milliseconds(0)); }, CKR_OK, milliseconds(400), milliseconds(900)},
-      {"slow beyond it", [this] { enclave_->SetDelay(milliseconds(2500)); },
+      {"slow beyond it", [this] { enclave_->SetDelay(kDeadline + seconds(1)); },
        [this] { enclave_->SetDelay(milliseconds(0)); }, CKR_DEVICE_ERROR, whole, late},
       {"restarted", [this] {
          enclave_->Stop();

@@ -8,6 +8,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 #include <utility>
@@ -66,6 +67,18 @@ Bytes Issue(EVP_PKEY* key, const std::string& subject, EVP_PKEY* issuer_key, con
   return bytes;
 }
 
+// Primes take long to find, under an emulator very long.
+EVP_PKEY* MakeRsaKey(unsigned bits) {
+  const char* directory = std::getenv("TLSKEEP_TEST_KEYS");
+  if (directory == nullptr) return EVP_RSA_gen(bits);
+  const std::string path = std::string(directory) + "/rsa" + std::to_string(bits) + ".pem";
+  BIO* file = BIO_new_file(path.c_str(), "r");
+  Require(file != nullptr);
+  EVP_PKEY* key = PEM_read_bio_PrivateKey(file, nullptr, nullptr, nullptr);
+  BIO_free(file);
+  return key;
+}
+
 const Key& AuthorityKey() {
   static const Key key = MakeKey(KeyKind::kP256);
   return key;
@@ -77,13 +90,13 @@ Key MakeKey(KeyKind kind) {
   EVP_PKEY* key = nullptr;
   switch (kind) {
     case KeyKind::kRsa2048:
-      key = EVP_RSA_gen(2048);
+      key = MakeRsaKey(2048);
       break;
     case KeyKind::kRsa3072:
-      key = EVP_RSA_gen(3072);
+      key = MakeRsaKey(3072);
       break;
     case KeyKind::kRsa4096:
-      key = EVP_RSA_gen(4096);
+      key = MakeRsaKey(4096);
       break;
     case KeyKind::kP256:
       key = EVP_EC_gen("P-256");

@@ -19,7 +19,7 @@ struct KeyFree {
 };
 using Key = std::shared_ptr<EVP_PKEY>;
 
-// A new pair.
+// A new pair; RSA from $TLSKEEP_TEST_KEYS/rsa2048.pem and the like where that is set.
 Key MakeKey(KeyKind kind);
 // Of "rsa2048", "rsa3072", "rsa4096", "p256", "p384" or "ed25519". @throws std::invalid_argument
 KeyKind KeyKindNamed(const std::string& name);

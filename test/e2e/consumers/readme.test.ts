@@ -4,9 +4,9 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { execa } from "execa"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { uriPem } from "../../../parent/target/uri-pem.js"
 import { CHECKOUT } from "../../../sim/testbed/checkout.js"
 import { TokenHost } from "../../../sim/testbed/token-host.js"
-import { uriPem } from "../../../sim/testbed/uri-pem.js"
 import { ROWS } from "./table.js"
 
 const CKR_FUNCTION_NOT_SUPPORTED = 0x54

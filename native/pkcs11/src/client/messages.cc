@@ -59,33 +59,71 @@ std::vector<std::string> ReadNames(CborReader& reader) {
   return names;
 }
 
+// Where the values of a token's map stand: [id, status, [generation, total, [{key: here
+constexpr int kTokenDepth = 5;
+// And of a further key's: [{key: here
+constexpr int kFurtherKeyDepth = kTokenDepth + 2;
+
+// Reads a map of distinct keys; `value` says whether it took the value of a key, and what a later version of
+// the service adds is left out.
+template <typename Value>
+void ReadMap(CborReader& reader, int depth, Value value) {
+  std::vector<std::string_view> seen;
+  for (std::size_t left = reader.Map(); left > 0; --left) {
+    const std::string_view key = reader.Text();
+    if (std::find(seen.begin(), seen.end(), key) != seen.end()) Malformed("a key twice in a map");
+    seen.push_back(key);
+    if (!value(key)) reader.Skip(depth);
+  }
+}
+
+bool ReadKeyValue(CborReader& reader, std::string_view name, ListedKey& key) {
+  if (name == "publicKey") {
+    key.public_key = ToBytes(reader.ByteString());
+  } else if (name == "mechanisms") {
+    key.mechanisms = ReadNames(reader);
+  } else if (name == "hashes") {
+    key.hashes = ReadNames(reader);
+  } else if (name == "decryptMechanisms") {
+    key.decrypt_mechanisms = ReadNames(reader);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+std::vector<FurtherKey> ReadFurtherKeys(CborReader& reader) {
+  std::vector<FurtherKey> keys;
+  for (std::size_t left = reader.Array(); left > 0; --left) {
+    FurtherKey key{};
+    ReadMap(reader, kFurtherKeyDepth, [&](std::string_view name) {
+      if (name != "state") return ReadKeyValue(reader, name, key);
+      key.state = reader.Text();
+      return true;
+    });
+    if (key.state.empty() || key.state.size() > kLargestKeyState) Malformed("state of a key of a wrong size");
+    if (key.public_key.empty()) Malformed("key without a public key");
+    keys.push_back(std::move(key));
+  }
+  return keys;
+}
+
 ListedToken ReadToken(CborReader& reader) {
   ListedToken token{};
-  std::vector<std::string_view> seen;
-  const std::size_t pairs = reader.Map();
-  for (std::size_t left = pairs; left > 0; --left) {
-    const std::string_view key = reader.Text();
-    if (std::find(seen.begin(), seen.end(), key) != seen.end()) Malformed("a key twice in a token");
-    seen.push_back(key);
-    if (key == "label") {
+  ReadMap(reader, kTokenDepth, [&](std::string_view name) {
+    if (name == "label") {
       token.label = reader.Text();
-    } else if (key == "certificates") {
+    } else if (name == "certificates") {
       token.certificates = ReadCertificates(reader);
-    } else if (key == "publicKey") {
-      token.public_key = ToBytes(reader.ByteString());
-    } else if (key == "mechanisms") {
-      token.mechanisms = ReadNames(reader);
-    } else if (key == "hashes") {
-      token.hashes = ReadNames(reader);
-    } else if (key == "decryptMechanisms") {
-      token.decrypt_mechanisms = ReadNames(reader);
-    } else if (key == "expires") {
+    } else if (name == "furtherKeys") {
+      token.further_keys = ReadFurtherKeys(reader);
+    } else if (name == "expires") {
       token.expires = reader.Unsigned();
     } else {
-      // What a later version of the service adds. [id, status, [generation, total, [{key: here
-      reader.Skip(5);
+      return ReadKeyValue(reader, name, token);
     }
-  }
+    return true;
+  });
   if (token.label.empty() || token.label.size() > kLargestLabel) Malformed("token label of a wrong size");
   if (token.public_key.empty()) Malformed("token without a public key");
   return token;

@@ -19,6 +19,7 @@ inline constexpr std::uint64_t kProtocolVersion = 1;
 inline constexpr std::size_t kFingerprintBytes = 32;
 inline constexpr std::size_t kLargestLabel = 32;
 inline constexpr std::size_t kLargestTokens = 1024;
+inline constexpr std::size_t kLargestKeyState = 16;
 
 inline constexpr std::size_t kLargestRandom = 1024;
 
@@ -44,15 +45,29 @@ struct KeyRequest {
   KeyParameter parameter;
 };
 
-// A token as the enclave lists it; certificates and keys are DER, not yet parsed.
-struct ListedToken {
-  std::string label;
-  std::vector<Bytes> certificates;
+// A key as the enclave lists it: DER, not yet parsed, and what it may be used for.
+struct ListedKey {
   Bytes public_key;
   std::vector<std::string> mechanisms;
   // Names, and none given by a service that does not know the key yet.
   std::optional<std::vector<std::string>> hashes;
   std::vector<std::string> decrypt_mechanisms;
+
+  bool operator==(const ListedKey&) const = default;
+};
+
+// A key of a token beside its current one: `next` before a renewal takes effect, `retiring` after it.
+struct FurtherKey : ListedKey {
+  std::string state;
+
+  bool operator==(const FurtherKey&) const = default;
+};
+
+// A token with its current key; certificates are DER, not yet parsed.
+struct ListedToken : ListedKey {
+  std::string label;
+  std::vector<Bytes> certificates;
+  std::vector<FurtherKey> further_keys;
   std::uint64_t expires;  // seconds since the epoch
 
   bool operator==(const ListedToken&) const = default;

@@ -33,7 +33,7 @@ extern "C" CK_RV C_FindObjectsInit(CK_SESSION_HANDLE hSession, CK_ATTRIBUTE_PTR 
     for (const CK_OBJECT_HANDLE handle : module.directory().SlotAt(info.slot).objects) {
       const auto object = module.directory().Find(handle);
       if (object->private_object && !info.logged_in) continue;
-      if (object->attributes.Matches(wanted)) found.push_back(handle);
+      if (Matches(*object, wanted)) found.push_back(handle);
     }
     module.sessions().StartSearch(hSession, std::move(found));
     return CKR_OK;

@@ -68,8 +68,9 @@ extern "C" CK_RV C_GetTokenInfo(CK_SLOT_ID slotID, CK_TOKEN_INFO_PTR pInfo) {
 extern "C" CK_RV C_GetMechanismList(CK_SLOT_ID slotID, CK_MECHANISM_TYPE_PTR pMechanismList,
                                     CK_ULONG_PTR pulCount) {
   return WithModule("C_GetMechanismList", [&](Module& module) -> CK_RV {
+    const Slot slot = module.directory().TokenAt(slotID);
     std::vector<CK_MECHANISM_TYPE> types;
-    for (const Offer& offer : module.directory().TokenAt(slotID).token->offers) types.push_back(offer.mechanism->type);
+    for (const Offer& offer : slot.token->offers) types.push_back(offer.mechanism->type);
     return WriteList(types, pMechanismList, pulCount);
   });
 }
@@ -77,7 +78,9 @@ extern "C" CK_RV C_GetMechanismList(CK_SLOT_ID slotID, CK_MECHANISM_TYPE_PTR pMe
 extern "C" CK_RV C_GetMechanismInfo(CK_SLOT_ID slotID, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO_PTR pInfo) {
   return WithModule("C_GetMechanismInfo", [&](Module& module) -> CK_RV {
     RequirePointer(pInfo);
-    for (const Offer& offer : module.directory().TokenAt(slotID).token->offers) {
+    // Held through the loop: another thread's refresh may replace the token.
+    const Slot slot = module.directory().TokenAt(slotID);
+    for (const Offer& offer : slot.token->offers) {
       if (offer.mechanism->type != type) continue;
       pInfo->ulMinKeySize = offer.mechanism->smallest_key;
       pInfo->ulMaxKeySize = offer.mechanism->largest_key;
