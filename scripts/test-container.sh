@@ -63,6 +63,7 @@ done
 bytes=$(du -sb "$root" | cut -f 1)
 echo "$bytes bytes unpacked"
 [ "$bytes" -lt 150000000 ] || { echo "over 150 MB" >&2; exit 1; }
-[ "$(chroot "$root" /usr/bin/node -p 1+1)" = 2 ] || { echo "its Node.js does not run" >&2; exit 1; }
+[ "$(env -i HOME=/ /usr/sbin/chroot "$root" /usr/bin/node -p 1+1)" = 2 ] || { echo "its Node.js does not run" >&2; exit 1; }
 buildah "${storage[@]}" inspect --format '{{.OCIv1.Config.Cmd}} {{.OCIv1.Config.Env}}' "$container"
+echo
 echo "ok"

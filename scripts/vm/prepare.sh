@@ -43,5 +43,5 @@ step "package lists of the suites that are needed" private_apt "$cache/apt"
 step "the guest's kernel" fetch_kernel "$cache/kernel"
 step "vhost-device-vsock" fetch_vsock "$cache/bin"
 step "firmware" fetch_firmware "$cache/firmware"
-step "QEMU $QEMU_VERSION from source, which takes minutes" build_qemu "$cache/qemu" test/vm/qemu
+step "QEMU from source, which takes minutes" build_qemu "$cache/qemu" test/vm/qemu
 echo "ready $cache"

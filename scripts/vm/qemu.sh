@@ -1,18 +1,27 @@
 # Builds QEMU's `nitro-enclave` machine from Debian's source package, with our patch of its NSM, and
 # gathers the firmware that it needs. To be sourced after apt.sh.
 
-QEMU_VERSION='1:10.0.13+ds-0+deb13u1'
+# Tried with 1:10.0.13+ds-0+deb13u1. Mirrors keep the newest of a release alone, which differs in fixes.
+qemu_version() {
+  APT_CONFIG=$APT_PRIVATE apt-cache showsrc --only-source qemu 2>/dev/null |
+    awk '$1 == "Version:" { print $2; exit }'
+}
+
 QEMU_BUILD_PACKAGES=(
   build-essential dpkg-dev patch pkg-config flex bison ninja-build
   python3 python3-venv python3-distlib meson/bookworm-backports
   libcbor-dev libfdt-dev libglib2.0-dev libgnutls28-dev zlib1g-dev
 )
 
-# Builds into $1 (a folder of the cache) with the patches of folder $2 and leaves
+# Builds the newest into $1 (a folder of the cache) with the patches of folder $2 and leaves
 # $1/qemu-system-x86_64 behind. A build of the same version and patches is kept.
 build_qemu() {
   local dir=$1 patches=$2 version stamp
-  version=$QEMU_VERSION
+  version=$(qemu_version)
+  if [ -z "$version" ]; then
+    echo "the mirror has no source of QEMU" >&2
+    return 1
+  fi
   stamp=$(cat <(echo "$version") "$patches"/*.patch | sha256sum)
   if [ -x "$dir/qemu-system-x86_64" ] && [ "$(cat "$dir/stamp" 2>/dev/null)" = "$stamp" ]; then
     return 0
@@ -23,7 +32,10 @@ build_qemu() {
   (cd "$dir" && dpkg-source --no-check -x qemu_*.dsc source) >/dev/null 2>&1 || return 1
   local patch
   for patch in "$patches"/*.patch; do
-    patch -s -d "$dir/source" -p1 <"$patch" || return 1
+    if ! patch -s -d "$dir/source" -p1 <"$patch" >"$dir/patch.log"; then
+      echo "$(basename "$patch") does not fit QEMU $version" >&2
+      return 1
+    fi
   done
   # The machine and nothing else: no PCI, only what hangs off virtio-mmio.
   printf 'CONFIG_%s\n' PCI_DEVICES=n MICROVM=y NITRO_ENCLAVE=y VIRTIO_BLK=y VIRTIO_SERIAL=y \
