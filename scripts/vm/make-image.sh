@@ -2,13 +2,17 @@
 # Builds an enclave image file for the virtual machine: our init and the kernel's modules as the first
 # ramdisk, Node.js and the program as the second. Prints its PCRs as JSON.
 #
-#   scripts/vm/make-image.sh IMAGE_FOLDER OUTPUT
+#   scripts/vm/make-image.sh IMAGE_FOLDER OUTPUT [PRIVATE_KEY SIGNING_CERTIFICATE]
 #
 # IMAGE_FOLDER is what scripts/bundle-image.mjs made. TLSKEEP_VM is the cache that scripts/vm/prepare.sh
 # filled. HEARTBEAT_CID is the parent's CID, by default the one that vhost-device-vsock gives the host.
 set -euo pipefail
 image=$(realpath "$1")
 output=$(realpath -m "$2")
+signing=()
+if [ $# = 4 ]; then
+  signing=(--private-key "$(realpath "$3")" --signing-certificate "$(realpath "$4")")
+fi
 cache=${TLSKEEP_VM:?the cache of scripts/vm/prepare.sh}
 cd "$(dirname "$0")/../.."
 
@@ -27,4 +31,4 @@ done
 node dist/parent/cli.js eif build --json --output "$output" \
   --kernel "$cache/kernel/vmlinuz" --kernel-version "$(cat "$cache/kernel/version")" \
   --cmdline "console=ttyS0 reboot=k panic=-1 quiet" \
-  --ramdisk "$work/boot.cpio" "$work/application.cpio"
+  --ramdisk "$work/boot.cpio" "$work/application.cpio" "${signing[@]}"

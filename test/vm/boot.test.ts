@@ -15,6 +15,7 @@ import { INSTANCE_ID, ROLE_ARN, simPaths } from "../../sim/paths.js"
 import type { BackgroundProcess } from "../../sim/testbed/background-process.js"
 import { handshake, Load } from "../../sim/testbed/handshake.js"
 import { Testbed } from "../../sim/testbed/testbed.js"
+import { makeSigningFiles } from "../eif/images.js"
 import {
   consoleOf,
   isPrepared,
@@ -77,8 +78,9 @@ describe.skipIf(!isPrepared)(NAME, () => {
     return records.filter(({ action }) => action === "kms:Decrypt")
   }
 
-  it("the production image boots and reads from its NSM the PCRs that tlskeep computed", async () => {
-    const image = await makeVmImage(testbed.dir, "production", "enclave")
+  it("the production image, signed, boots and reads from its NSM the PCRs that tlskeep computed", async () => {
+    const signing = await makeSigningFiles(testbed.dir, "P-384")
+    const image = await makeVmImage(testbed.dir, "production", "enclave", undefined, signing)
     const run = (await host.nitroCli(
       ...["run-enclave", "--eif-path", image.path, "--enclave-name", "production"],
       ...["--cpu-count", "1", "--memory", "512"],
@@ -87,13 +89,14 @@ describe.skipIf(!isPrepared)(NAME, () => {
     const client = await connected(path)
     const description = await client.describe()
     client.close()
-    const { PCR0, PCR1, PCR2 } = image.pcrs
+    const { PCR0, PCR1, PCR2, PCR8 } = image.pcrs
+    expect(PCR8).toMatch(/^[0-9a-f]{96}$/)
     expect(description).toMatchObject({
       moduleId: run.EnclaveID,
       debug: false,
       policy: "tls-server",
     })
-    expect(description.pcrs).toMatchObject({ 0: PCR0, 1: PCR1, 2: PCR2, 8: "00".repeat(48) })
+    expect(description.pcrs).toMatchObject({ 0: PCR0, 1: PCR1, 2: PCR2, 8: PCR8 })
     expect(description.pcrs[3]).toBe(pcr3OfRole(ROLE_ARN).toString("hex"))
     expect(description.pcrs[4]).toBe(pcr4OfInstance(INSTANCE_ID).toString("hex"))
     expect(await consoleOf(host, run.EnclaveCID)).toContain('"msg":"enclave serves"')

@@ -6,6 +6,7 @@ import { existsSync } from "node:fs"
 import { chmod, copyFile, cp, mkdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { execa } from "execa"
+import type { Measurements } from "../../parent/eif/measure.js"
 import { KMS_RELAY_PORT, PARENT_CID } from "../../shared/protocol/limits.js"
 import { INSTANCE_ID, ROLE_ARN, vsockPath } from "../../sim/paths.js"
 import { CHECKOUT } from "../../sim/testbed/checkout.js"
@@ -19,7 +20,7 @@ export const isPrepared = existsSync(join(CACHE, "qemu", "qemu-system-x86_64"))
 /** An enclave image file with the PCRs that `tlskeep eif` computed for it. */
 export interface VmImage {
   path: string
-  pcrs: Record<"PCR0" | "PCR1" | "PCR2", string>
+  pcrs: Measurements
 }
 
 /** Memory of the machines: the image, unpacked beside its archive, and Node.js. */
@@ -29,12 +30,14 @@ const MEMORY_MIB = 512
  * Builds an image of one of the bundles below `build/`.
  *
  * @param change - alters the bundle's folder, a copy, before it is packed.
+ * @param signing - files in PEM that sign the image.
  */
 export async function makeVmImage(
   dir: string,
   name: string,
   bundle: "enclave" | "enclave-vm",
   change: (folder: string) => Promise<void> = async () => {},
+  signing?: { key: string; certificate: string },
 ): Promise<VmImage> {
   const folder = join(dir, `${name}-bundle`)
   await mkdir(dir, { recursive: true })
@@ -42,7 +45,8 @@ export async function makeVmImage(
   await change(folder)
   const path = join(dir, `${name}.eif`)
   const script = join(CHECKOUT.root, "scripts/vm/make-image.sh")
-  const { stdout } = await execa(script, [folder, path], { env: { TLSKEEP_VM: CACHE } })
+  const signer = signing === undefined ? [] : [signing.key, signing.certificate]
+  const { stdout } = await execa(script, [folder, path, ...signer], { env: { TLSKEEP_VM: CACHE } })
   return { path, pcrs: JSON.parse(stdout).Measurements }
 }
 
