@@ -71,7 +71,7 @@ function clientsOf(region: string): Pick<Aws, "region" | "s3" | "credentials"> {
     ...RETRIES,
     forcePathStyle: (AWS_ENDPOINT_URL_S3 ?? AWS_ENDPOINT_URL) !== undefined,
     // The SDK waits for ever unless told: a keeper that waits attests no token again.
-    requestHandler: { connectionTimeout: 5_000, socketTimeout: 15_000 },
+    requestHandler: { connectionTimeout: 3_000, socketTimeout: 5_000 },
   })
   return {
     region,

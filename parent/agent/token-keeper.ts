@@ -178,7 +178,27 @@ export class TokenKeeper {
   }
 
   async #sync(holding: Holding, signal: AbortSignal | undefined): Promise<void> {
+    await this.#load()
+    // Handshakes wait for an enclave that has taken a lost one's place: what is known serves them first.
+    const known = this.#object
+    let failure: unknown
+    if (known !== undefined && !holding.isHeld) {
+      await this.#settle(holding, known, signal).catch((error: unknown) => {
+        failure = error
+      })
+    }
     const object = await this.#fetch(holding, signal)
+    // The source may have one by now that can be had.
+    if (failure !== undefined && object === known) throw failure
+    await this.#settle(holding, object, signal)
+  }
+
+  /** Brings one object to where it has to be. */
+  async #settle(
+    holding: Holding,
+    object: KeyObject,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     await holding.bring(object, this.#published, signal === undefined ? {} : { signal })
     if (this.#confirmed !== object) await this.#publish(object)
     if (holding.has(object) === "next") await this.#activate(holding, object)
@@ -204,7 +224,6 @@ export class TokenKeeper {
 
   async #fetch(holding: Holding, signal: AbortSignal | undefined): Promise<KeyObject> {
     const { source, log } = this.#deps
-    await this.#load()
     try {
       const fetched = await source.fetch(signal)
       this.#syncedAt = Date.now()

@@ -103,7 +103,7 @@ describe("keep", () => {
       await vi.advanceTimersByTimeAsync(1)
       expect(stepsSoFar()).toEqual(["fetch", "refresh"])
       await vi.advanceTimersByTimeAsync(500)
-      expect(stepsSoFar()).toEqual(["fetch", "provision", "self-test"])
+      expect(stepsSoFar()).toEqual(["provision", "self-test", "fetch"])
       expect(bench.logged).toContain(`"code":"${code}"`)
     },
   )
@@ -131,10 +131,10 @@ describe("keep", () => {
       await vi.advanceTimersByTimeAsync(seconds * 1_000 - 1)
       expect(stepsSoFar(), `${seconds} s`).toEqual([])
       await vi.advanceTimersByTimeAsync(1)
-      expect(stepsSoFar(), `${seconds} s`).toEqual(["fetch", "provision"])
+      expect(stepsSoFar(), `${seconds} s`).toEqual(["provision", "fetch"])
     }
     await vi.advanceTimersByTimeAsync(60_000)
-    expect(stepsSoFar()).toEqual(NEW)
+    expect(stepsSoFar()).toEqual(["provision", "self-test", "publish", "fetch"])
     failNext("fetch", SOURCE_AWAY)
     await vi.advanceTimersByTimeAsync(600_000)
     expect(stepsSoFar()).toEqual(["fetch"])

@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from "vitest"
 import type { TokenKeeper } from "../../parent/agent/token-keeper.js"
 import { controlRefusal } from "../../parent/control-refusal.js"
 import { AgentError } from "../../parent/errors.js"
-import { type FakeEnclave, NEW, RENEWAL, SOURCE_AWAY, useKeeperBench } from "./keeper-bench.js"
+import { type FakeEnclave, RENEWAL, SOURCE_AWAY, useKeeperBench } from "./keeper-bench.js"
 import { refusalOf } from "./refusal.js"
 
 const bench = useKeeperBench()
@@ -90,7 +90,7 @@ describe("an enclave lost in a renewal that cannot be published", () => {
     stepsSoFar()
     const next = enclave()
     await refusalOf(token.sync(next))
-    expect(stepsSoFar()).toEqual(["fetch", "provision", "stage", "self-test", "publish"])
+    expect(stepsSoFar()).toEqual(["provision", "stage", "self-test", "publish", "fetch"])
     expect(next.keys()).toEqual({ current: bench.first, next: bench.second, retiring: 0 })
   })
 
@@ -102,7 +102,7 @@ describe("an enclave lost in a renewal that cannot be published", () => {
     failNext("provision", controlRefusal("kms-key-unavailable", {}))
     const next = enclave()
     await token.sync(next)
-    expect(stepsSoFar()).toEqual(["fetch", "provision", "provision", "self-test", "publish"])
+    expect(stepsSoFar()).toEqual(["provision", "provision", "self-test", "publish", "fetch"])
     expect(next.keys().current).toBe(bench.second)
   })
 
@@ -113,7 +113,21 @@ describe("an enclave lost in a renewal that cannot be published", () => {
     stepsSoFar()
     failNext("provision", controlRefusal("kms-throttled", {}))
     expect((await refusalOf(token.sync(enclave()))).code).toBe("kms-throttled")
-    expect(stepsSoFar()).toEqual(["fetch", "provision"])
+    expect(stepsSoFar()).toEqual(["provision", "fetch"])
+  })
+
+  it("is given what the source has by now where the former object cannot be had", async () => {
+    const token = keeper()
+    await token.sync(enclave())
+    stepsSoFar()
+    bench.held = bench.second
+    failNext("provision", controlRefusal("kms-access-denied", {}))
+    const next = enclave()
+    await token.sync(next)
+    expect(stepsSoFar()).toEqual([
+      ...["provision", "fetch", "provision", "stage", "self-test", "publish", "activate"],
+    ])
+    expect(next.keys().current).toBe(bench.second)
   })
 })
 
@@ -130,8 +144,8 @@ describe("the agent's restart", () => {
     stepsSoFar()
     failNext("fetch", SOURCE_AWAY)
     const host = enclave()
-    await keeper().sync(host)
-    expect(stepsSoFar()).toEqual(NEW)
+    expect((await refusalOf(keeper().sync(host))).code).toBe("s3-unreachable")
+    expect(stepsSoFar()).toEqual(["provision", "self-test", "publish", "fetch"])
     expect(host.keys().current).toBe(bench.first)
   })
 
@@ -143,7 +157,7 @@ describe("the agent's restart", () => {
     const lost = enclave()
     await keeper().sync(lost)
     expect(stepsSoFar()).toEqual([
-      ...["fetch", "provision", "stage", "self-test", "publish", "activate"],
+      ...["provision", "stage", "self-test", "publish", "activate", "fetch"],
     ])
     expect(lost.keys()).toEqual({ current: bench.second, next: undefined, retiring: 1 })
   })

@@ -52,7 +52,8 @@ test(
       expect({ state, error }).toEqual({ state: "serving" })
 
     const load = loadOn(site)
-    await load.more(TOKENS * 2)
+    // Each client goes through the names by itself, and none faster than the slowest of them.
+    await load.until(({ presented }) => presented.length >= TOKENS)
     const { presented } = await expectUnharmed(load, `${TOKENS} names`)
     expect(
       presented.map(({ serverName, fingerprint }) => [serverName, fingerprint]).sort(),
