@@ -70,8 +70,14 @@ function clientsOf(region: string): Pick<Aws, "region" | "s3" | "credentials"> {
     region,
     ...RETRIES,
     forcePathStyle: (AWS_ENDPOINT_URL_S3 ?? AWS_ENDPOINT_URL) !== undefined,
-    // The SDK waits for ever unless told: a keeper that waits attests no token again.
-    requestHandler: { connectionTimeout: 3_000, socketTimeout: 5_000 },
+    // The SDK waits for ever unless told: a keeper that waits attests no token again. Its socketTimeout
+    // takes twice its time where it is the TLS handshake that gets no answer.
+    requestHandler: {
+      connectionTimeout: 3_000,
+      requestTimeout: 5_000,
+      throwOnRequestTimeout: true,
+      socketTimeout: 5_000,
+    },
   })
   return {
     region,

@@ -187,10 +187,15 @@ export class TokenKeeper {
         failure = error
       })
     }
-    const object = await this.#fetch(holding, signal)
+    const sourceFailure = await this.#fetch(signal)
+    const object = this.#object
+    if (object === undefined) {
+      throw sourceFailure ?? new AgentError("no-key-object", `${this.#deps.source.name}: nothing`)
+    }
     // The source may have one by now that can be had.
     if (failure !== undefined && object === known) throw failure
     await this.#settle(holding, object, signal)
+    if (sourceFailure !== undefined) throw sourceFailure
   }
 
   /** Brings one object to where it has to be. */
@@ -222,23 +227,21 @@ export class TokenKeeper {
       .catch((error: unknown) => log.warn(errorFields(error), "former key not destroyed yet"))
   }
 
-  async #fetch(holding: Holding, signal: AbortSignal | undefined): Promise<KeyObject> {
-    const { source, log } = this.#deps
+  /**
+   * Asks the source. Where it is away, what was begun is brought to its end with what is known.
+   *
+   * @returns why there is no answer
+   */
+  async #fetch(signal: AbortSignal | undefined): Promise<unknown> {
     try {
-      const fetched = await source.fetch(signal)
+      const fetched = await this.#deps.source.fetch(signal)
       this.#syncedAt = Date.now()
       if (fetched.changed) await this.#take(fetched.object)
+      return undefined
     } catch (error) {
-      // While the source is away, a new enclave gets what the last one had, and what was begun is
-      // brought to its end.
-      if (this.#object === undefined || signal?.aborted === true) throw error
-      if (holding.has(this.#object) === "current" && this.#confirmed === this.#object) throw error
-      log.warn(errorFields(error), "source not reachable: using the object fetched before")
+      if (signal?.aborted === true) throw error
+      return error
     }
-    if (this.#object === undefined) {
-      throw new AgentError("no-key-object", `${source.name} gave no object`)
-    }
-    return this.#object
   }
 
   /** An object that is the same again stays the one it is: nothing is done over for it. */

@@ -117,7 +117,7 @@ describe("while the source is away", () => {
     await refusalOf(token.sync(host))
     stepsSoFar()
     failNext("fetch", SOURCE_AWAY)
-    await token.sync(host)
+    expect((await refusalOf(token.sync(host))).code).toBe("s3-unreachable")
     expect(stepsSoFar()).toEqual(["fetch", "publish"])
   })
 })
