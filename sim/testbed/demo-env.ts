@@ -19,14 +19,17 @@ export interface DemoTokenOptions {
 export async function demoVariables(options: DemoTokenOptions): Promise<Record<string, string>> {
   const { testbed, apache, label, configFile, pid, stopCommand } = options
   const { keyUri, certificateFile } = await readSnippet(apache)
-  const [path = "", pinFile = ""] = keyUri.split("?pin-source=file:")
+  const [, pinFile = ""] = keyUri.split("?pin-source=file:")
+  // By the token's label, unlike the server's files: it stays true over renewals.
+  const named = encodeURIComponent(label)
+  const path = `pkcs11:token=${named};object=${named};type=private`
   return {
     TLSKEEP_ENDPOINT: (await readFile(testbed.endpointFile, "utf8")).trim(),
     TLSKEEP_MODULE: CHECKOUT.module,
     TLSKEEP_TOKEN_LABEL: label,
     TLSKEEP_PIN_FILE: decodeURIComponent(pinFile),
     TLSKEEP_KEY_URI: path,
-    TLSKEEP_KEY_URI_WITH_PIN_SOURCE: keyUri,
+    TLSKEEP_KEY_URI_WITH_PIN_SOURCE: `${path}?pin-source=file:${pinFile}`,
     TLSKEEP_CERTIFICATE_URI: path.replace("type=private", "type=cert"),
     TLSKEEP_CERTIFICATE_FILE: certificateFile,
     TLSKEEP_CA_FILE: testbed.caFile,

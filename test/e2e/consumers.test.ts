@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type ExecaError, execa } from "execa"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { fingerprintOf, publicKeyOf } from "../../shared/public-key.js"
 import { CHECKOUT } from "../../sim/testbed/checkout.js"
 import { Deployment } from "../../sim/testbed/deployment.js"
 import { ENGINE_PATH, PROVIDER_PATH } from "../../sim/testbed/openssl-conf.js"
@@ -69,9 +70,11 @@ describe.each(["RSA-2048", "P-256", "P-384"] as const)("%s", (keyType) => {
       expect(shown).toMatch(/Access: +sensitive/)
     })
 
+    const id = () => fingerprintOf(publicKeyOf(certificate)).toString("hex")
+
     test("reads the certificate", async () => {
       const output = join(testbed.dir, "object.der")
-      await tool("--read-object", "--type", "cert", "--id", "01", "-o", output)
+      await tool("--read-object", "--type", "cert", "--id", id(), "-o", output)
       expect(readFileSync(output).equals(certificate.raw)).toBe(true)
     })
 
@@ -90,7 +93,7 @@ describe.each(["RSA-2048", "P-256", "P-384"] as const)("%s", (keyType) => {
     test.each(mechanisms)("signs by %s", async (mechanism) => {
       const output = join(testbed.dir, "signature")
       await tool(
-        ...["--sign", "--login", "--pin", pin(), "--id", "01", "--mechanism", mechanism],
+        ...["--sign", "--login", "--pin", pin(), "--id", id(), "--mechanism", mechanism],
         ...["--input-file", dataFile, "--output-file", output],
         ...(mechanism.endsWith("PSS") ? ["--salt-len", String(PSS_SALT_BYTES)] : []),
       )

@@ -28,7 +28,7 @@ describe.each(["RSA-2048", "P-256"] as const)("%s", (keyType) => {
     const { kms: _standsForAws, ...services } = testbed.awsPids
     const apache = await deployment.apache.pids()
     expect(apache.length).toBeGreaterThan(1)
-    expect(Object.keys(services).sort()).toEqual(["imds", "s3", "up", "vsock-proxy"])
+    expect(Object.keys(services).sort()).toEqual(["iam", "imds", "s3", "up", "vsock-proxy"])
     const hosts = { ...services, agent: deployment.agent.pid, vmm: testbed.vmmPids[0] ?? -1 }
     for (const pid of [...Object.values(hosts), ...apache]) {
       const { findings, bytes } = searchMemory(pid, needles)

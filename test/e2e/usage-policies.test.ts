@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { execa } from "execa"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { fingerprintOf, publicKeyOf } from "../../shared/public-key.js"
 import { CHECKOUT } from "../../sim/testbed/checkout.js"
 import { TokenHost } from "../../sim/testbed/token-host.js"
 import type { KeyType } from "../../sim/testbed/web-certificates.js"
@@ -25,7 +26,8 @@ describe.each([
 
   /** Runs pkcs11-tool on a token with its PIN; never rejects for its exit code. */
   async function tool(keyType: KeyType, input: Buffer, ...args: string[]) {
-    const { label, pin } = host.token(keyType)
+    const { label, pin, certificate } = host.token(keyType)
+    const id = fingerprintOf(publicKeyOf(certificate)).toString("hex")
     const files = { input: join(host.dir, "input"), output: join(host.dir, "output") }
     writeFileSync(files.input, input)
     writeFileSync(files.output, "")
@@ -33,7 +35,7 @@ describe.each([
       "pkcs11-tool",
       [
         ...["--module", CHECKOUT.module, "--token-label", label, "--login", "--pin", pin],
-        ...["--id", "01", "--input-file", files.input, "--output-file", files.output, ...args],
+        ...["--id", id, "--input-file", files.input, "--output-file", files.output, ...args],
       ],
       { env: host.env, reject: false },
     )

@@ -5,6 +5,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { execa } from "execa"
 import { afterAll, beforeAll, expect } from "vitest"
+import { fingerprintOf, publicKeyOf } from "../../../shared/public-key.js"
 import { BackgroundProcess } from "../../../sim/testbed/background-process.js"
 import { CHECKOUT } from "../../../sim/testbed/checkout.js"
 import { handshake } from "../../../sim/testbed/handshake.js"
@@ -98,7 +99,8 @@ trial.test("pkcs11js", "finds and signs; its errors are the specification's", as
       }
     >([process.execPath, "pkcs11js-child.mjs"], token, mechanismsOf(token))
     expect(answer.beforeLogin).toBe(0)
-    expect(answer.idAndLabel).toEqual(["01", Buffer.from(token.label).toString("hex")])
+    const id = fingerprintOf(publicKeyOf(token.certificate)).toString("hex")
+    expect(answer.idAndLabel).toEqual([id, Buffer.from(token.label).toString("hex")])
     expect(answer.codes).toEqual({
       wrongPin: CKR_PIN_INCORRECT,
       secondLogin: CKR_USER_ALREADY_LOGGED_IN,
