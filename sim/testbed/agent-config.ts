@@ -28,6 +28,8 @@ export interface AgentConfigOptions {
   /** Merged over the sections of these names. */
   enclave?: Readonly<Record<string, unknown>> | undefined
   options?: Readonly<Record<string, unknown>> | undefined
+  /** Further sections. */
+  sections?: Readonly<Record<string, unknown>> | undefined
 }
 
 /** The group that the web servers of the testbed run as. */
@@ -58,6 +60,7 @@ export function agentConfig(setup: AgentConfigOptions): string {
       target: { [target]: { path, group: SERVER_GROUP, ...targetSettings } },
       ...settings,
     })),
+    ...setup.sections,
   })
 }
 

@@ -44,6 +44,8 @@ export interface SiteOptions {
     options?: Record<string, unknown> | ((server: WebServer) => Record<string, unknown>)
     token?: Record<string, unknown>
     target?: Record<string, unknown>
+    /** Sections of the file besides these. */
+    sections?: Record<string, unknown>
   }
   /** More than the agent's usual environment. */
   agentEnv?: Record<string, string>
@@ -126,6 +128,7 @@ export class Site {
         },
       })),
       enclave: agent.enclave,
+      sections: agent.sections,
       options: {
         module_path: modulePath,
         key_syntax: options.binding ?? "engine",

@@ -34,6 +34,7 @@ afterAll(() => testbed?.down(), 60_000)
 afterEach(async () => {
   await load?.stop()
   await testbed.outages.s3.mend()
+  await testbed.outages.imds.mend()
   await site.server.mendConfiguration()
   if (!site.agent.running) site.restartAgent()
   await untilStatus(site, ({ state }) => expect(state).toBe("serving"))
@@ -201,6 +202,26 @@ test.each(["refusing", "silent"] as const)(
     const fingerprint = await site.renew()
     await running.settlesOn(fingerprint, { count: BETWEEN })
     await expectUnharmed(running, `S3 ${how}`)
+  },
+  TIMEOUT_MS,
+)
+
+test(
+  "IMDS is away: the token is attested again with the credentials that are known",
+  async () => {
+    const running = await underLoad()
+    await testbed.outages.imds.cut()
+    const { enclave } = await untilStatus(site, ({ state }) => expect(state).toBe("serving"))
+    for (let round = 0; round < 2; round++) {
+      await untilStatus(site, (token) => {
+        expect(token.enclave?.attestedAt).toBeGreaterThan(
+          (enclave?.attestedAt ?? 0) + round * 5_000,
+        )
+      })
+    }
+    expect((await statusOf(site)).tokens[0]?.state).toBe("serving")
+    await testbed.outages.imds.mend()
+    await expectUnharmed(running, "IMDS away")
   },
   TIMEOUT_MS,
 )
