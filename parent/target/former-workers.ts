@@ -13,6 +13,11 @@ const FIRST_POLL_MS = 200
 const MAX_POLL_MS = 2_000
 /** proc(5): times are in clock ticks, of which Linux counts 100 a second. */
 const TICK_MS = 10
+/**
+ * Start times, uptime and the files' clock are each counted in steps of up to 10 ms. A worker taken for a
+ * former one keeps a key for longer; one that is overlooked would lose it too early.
+ */
+const CLOCK_ERROR_MS = 50
 
 /**
  * Workers of every server that has the token module loaded: processes that map it and whose parent
@@ -49,7 +54,8 @@ export async function startedBefore(
   const bootedAt = Date.now() - uptime * 1_000
   const { mtimeMs } = await stat(path)
   const workers = await currentWorkers(modulePath, proc)
-  return workers.filter(({ startTime }) => bootedAt + Number(startTime) * TICK_MS < mtimeMs)
+  const before = mtimeMs + CLOCK_ERROR_MS
+  return workers.filter(({ startTime }) => bootedAt + Number(startTime) * TICK_MS < before)
 }
 
 /** Resolves true when all are gone, false when `signal` aborts before; never rejects. */
