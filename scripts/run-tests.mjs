@@ -2,7 +2,7 @@
 // last line is `N passed, N failed`, with `, N skipped` behind it where something was skipped.
 import { spawn } from "node:child_process"
 import { mkdtemp, readFile, rm } from "node:fs/promises"
-import { tmpdir } from "node:os"
+import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 
@@ -25,6 +25,7 @@ const lanes = [
       "ctest",
       "--test-dir",
       "build/native",
+      ...["-j", String(availableParallelism())],
       "--output-on-failure",
       "--no-tests=error",
     ].concat(["--output-junit", join(reports, "native.xml")]),

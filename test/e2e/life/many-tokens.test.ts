@@ -8,7 +8,7 @@ import { expectUnharmed, LONG, loadOn, statusOf } from "./life.js"
 
 /** Of AWS's agent and of ours. */
 const MAX_TOKENS = 128
-const TOKENS = LONG ? MAX_TOKENS : 32
+const TOKENS = LONG ? MAX_TOKENS : 16
 const TIMEOUT_MS = LONG ? 540_000 : 120_000
 /** A leak or a copy for every token would show; both run on small instances. */
 const MAX_AGENT_MIB = 400
