@@ -11,6 +11,9 @@ not_valgrind='-Load*:Loading*:*Fork*:Robustness*:*SurvivesMutations*:*SurvivesRa
 # Without --fair-sched a thread that waits for another may keep the one processor that there is.
 valgrind_options=(--quiet --fair-sched=yes --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect)
 
+# All of these are slow; the tests' short deadlines are not what is on trial here.
+export TLSKEEP_TEST_SLOWNESS=${TLSKEEP_TEST_SLOWNESS:-4}
+
 build() { # directory, sanitizers
   cmake -S native -B "$1" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DTLSKEEP_SANITIZE="$2" -DBUILD_TESTING=ON >/dev/null
   cmake --build "$1" -j "$jobs" --target "${targets[@]}"
@@ -39,7 +42,6 @@ run_valgrind() {
   TLSKEEP_TEST_KEYS=$(mktemp -d)
   export TLSKEEP_TEST_KEYS
   trap 'rm -rf "$TLSKEEP_TEST_KEYS"' EXIT
-  export TLSKEEP_TEST_SLOWNESS=${TLSKEEP_TEST_SLOWNESS:-4}
   for bits in 2048 3072 4096; do
     openssl genpkey -quiet -algorithm RSA -pkeyopt "rsa_keygen_bits:$bits" -out "$TLSKEEP_TEST_KEYS/rsa$bits.pem"
   done
