@@ -26,6 +26,13 @@ export interface KeeperDeps extends Omit<HoldingDeps, "label" | "refreshInterval
 
 const FIRST_RETRY_MS = 500
 const MAX_RETRY_MS = 60_000
+/**
+ * A failure that the server's clients notice: it ran by the new files until it was seen that they do not
+ * serve. The same object is not put on trial again for so long, twice as long after each failure.
+ */
+const HARMFUL = "certificate-not-presented"
+const FIRST_HARMFUL_RETRY_MS = 300_000
+const MAX_HARMFUL_RETRY_MS = 3_600_000
 
 export class TokenKeeper {
   readonly #deps: KeeperDeps
@@ -38,6 +45,7 @@ export class TokenKeeper {
   #confirmed: KeyObject | undefined
   #formerWorkersGone: Promise<boolean> = Promise.resolve(false)
   #holding: Holding | undefined
+  #harmful: { object: KeyObject; error: AgentError; waitMs: number; notBefore: number } | undefined
   #failures = 0
   #error: ErrorRecord | undefined
   #syncedAt: number | undefined
@@ -210,8 +218,21 @@ export class TokenKeeper {
   }
 
   async #publish(object: KeyObject): Promise<void> {
-    const { formerWorkersGone } = await this.#deps.publish(object, await this.#deps.pin())
-    this.#formerWorkersGone = formerWorkersGone
+    const former = this.#harmful
+    if (former?.object === object && performance.now() < former.notBefore) throw former.error
+    try {
+      const { formerWorkersGone } = await this.#deps.publish(object, await this.#deps.pin())
+      this.#formerWorkersGone = formerWorkersGone
+    } catch (error) {
+      if (!(error instanceof AgentError) || error.code !== HARMFUL) throw error
+      const waitMs =
+        former?.object === object
+          ? Math.min(former.waitMs * 2, MAX_HARMFUL_RETRY_MS)
+          : FIRST_HARMFUL_RETRY_MS
+      this.#harmful = { object, error, waitMs, notBefore: performance.now() + waitMs }
+      throw error
+    }
+    this.#harmful = undefined
     this.#published = object
     this.#confirmed = object
     this.#publishedAt = Date.now()

@@ -55,10 +55,9 @@ describe.each(["RSA-2048", "P-256", "P-384"] as const)("%s", (keyType) => {
       expect(slots).toContain("readonly")
     })
 
-    test("shows mechanisms of this kind of key only", async () => {
+    test("shows mechanisms for every kind of key, since a renewal may bring another", async () => {
       const mechanisms = await tool("--list-mechanisms")
-      expect(mechanisms.includes("RSA-PKCS-PSS")).toBe(isRsa)
-      expect(mechanisms.includes("ECDSA")).toBe(!isRsa)
+      for (const name of ["RSA-PKCS-PSS", "ECDSA"]) expect(mechanisms).toContain(name)
     })
 
     test("shows the private key after login only", async () => {

@@ -24,6 +24,7 @@ vi.mock("node:timers/promises", () => ({
 }))
 
 const HOUR_MS = 3_600_000
+const NOT_PRESENTED = new AgentError("certificate-not-presented", "no")
 const bench = useKeeperBench()
 const { adopted, enclave, failNext, keeper, stepsSoFar } = bench
 
@@ -142,6 +143,28 @@ describe("keep", () => {
     expect(stepsSoFar()).toEqual(["fetch"])
     await vi.advanceTimersByTimeAsync(500)
     expect(stepsSoFar()).toEqual([])
+  })
+
+  it("does not put the same files on trial again soon when the server did not serve by them", async () => {
+    failNext("publish", ...Array.from({ length: 3 }, () => NOT_PRESENTED))
+    await keep(keeper(), enclave())
+    expect(stepsSoFar()).toEqual(NEW)
+    for (const minutes of [5, 10, 20]) {
+      // It looks once a minute.
+      await vi.advanceTimersByTimeAsync((minutes - 1) * 60_000)
+      expect(stepsSoFar(), `${minutes} min`).not.toContain("publish")
+      await vi.advanceTimersByTimeAsync(120_000)
+      expect(stepsSoFar(), `${minutes} min`).toContain("publish")
+    }
+  })
+
+  it("puts another object's files on trial at once", async () => {
+    failNext("publish", NOT_PRESENTED)
+    await keep(keeper(), enclave())
+    stepsSoFar()
+    bench.held = bench.second
+    await vi.advanceTimersByTimeAsync(500)
+    expect(stepsSoFar()).toContain("publish")
   })
 
   it("logs each failure once, with its code and when it tries again", async () => {

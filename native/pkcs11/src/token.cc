@@ -20,9 +20,15 @@ std::string SerialNumber(const Libcrypto& libcrypto, const std::string& label) {
   return serial;
 }
 
+// What every service of version 1 admits: PROTOCOL.md.
+const std::vector<std::string> kWithoutWord = {"SHA-256", "SHA-384", "SHA-512"};
+KeyPolicy EveryPolicy() {
+  return {{"RSA_PKCS", "RSA_PKCS_PSS", "ECDSA", "EDDSA"},
+          {},
+          {HashAlgorithm::kSha256, HashAlgorithm::kSha384, HashAlgorithm::kSha512}};
+}
+
 KeyPolicy PolicyOf(const ListedKey& listed) {
-  // What every service of version 1 admits: PROTOCOL.md.
-  static const std::vector<std::string> kWithoutWord = {"SHA-256", "SHA-384", "SHA-512"};
   KeyPolicy policy{listed.mechanisms, listed.decrypt_mechanisms, {}};
   const std::vector<std::string>& names = listed.hashes ? *listed.hashes : kWithoutWord;
   for (const HashAlgorithm hash : kAllHashes) {
@@ -37,7 +43,7 @@ Object Renamed(Object object, const std::string& name) {
   return object;
 }
 
-// Keys of one type share their mechanisms, or have some of them alone.
+// What a key of the token has comes first, and stands.
 void AddOffer(std::vector<Offer>& offers, const Offer& offer) {
   const auto same = std::find_if(offers.begin(), offers.end(), [&](const Offer& known) {
     return known.mechanism == offer.mechanism;
@@ -72,6 +78,10 @@ Token MakeToken(Libcrypto& libcrypto, ListedToken listed) {
   for (const FurtherKey& further : listed.further_keys) {
     add_pair(ParsePublicKey(libcrypto, further.public_key), PolicyOf(further), nullptr,
              KeyLabel(listed.label, further.state));
+  }
+  // A renewal may bring a key of another type, and consumers ask for mechanisms once, when they are loaded.
+  for (const CK_KEY_TYPE type : {CKK_RSA, CKK_EC, CKK_EC_EDWARDS}) {
+    for (const Offer& offer : OffersFor(type, EveryPolicy())) AddOffer(token.offers, offer);
   }
   for (const Offer& offer : OffersFor(kNoKey, {})) token.offers.push_back(offer);
   for (std::size_t position = 0; position < chain.size(); ++position) {
