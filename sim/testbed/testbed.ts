@@ -2,7 +2,7 @@
  * The whole system on one machine: the local AWS, a sealed key, the agent, an enclave and Apache, each
  * the real program as a process of its own, below one temporary directory.
  */
-import { appendFile, chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { appendFile, chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import { execa } from "execa"
@@ -10,34 +10,27 @@ import { CodedError } from "../../shared/errors.js"
 import { readAdmin } from "../iam/principals.js"
 import { readSimInfo, type SimInfo, simEnvironment } from "../info.js"
 import { liveEnclaves } from "../nitro/state.js"
-import { pcrOfImage } from "../nsm/index.js"
 import { simPaths } from "../paths.js"
-import { releaseKeyPolicy, seedKmsKey, seedS3Bucket } from "../seed.js"
+import { seedS3Bucket } from "../seed.js"
 import { type AgentConfigOptions, agentConfig } from "./agent-config.js"
 import { Apache, type Mpm } from "./apache.js"
 import { BackgroundProcess } from "./background-process.js"
 import { CHECKOUT } from "./checkout.js"
 import { childPids } from "./child-pids.js"
 import { freePort } from "./free-port.js"
-import { storeKeyObject } from "./key-objects.js"
-import { denyingKeyPolicy, putKeyPolicy } from "./key-policy.js"
 import { searchLogs } from "./log-search.js"
 import type { OpensslBinding } from "./openssl-conf.js"
 import { Outages } from "./outages.js"
-import { type KeyType, WebAuthority, type WebCertificate } from "./web-certificates.js"
+import { BUCKET, type CommandResult, SealedKeys } from "./sealed-keys.js"
+import { WebAuthority } from "./web-certificates.js"
+
+export type { CommandResult }
 
 export interface TestbedOptions {
   /** Records what crosses the vsock ports and the relay to KMS. */
   record?: boolean
   /** The instance reaches AWS by links that can be cut: {@link Testbed.outages}. */
   outages?: boolean
-}
-
-/** How a command of the CLI ended. */
-export interface CommandResult {
-  exitCode: number | undefined
-  stdout: string
-  stderr: string
 }
 
 export interface AgentSetup {
@@ -52,11 +45,10 @@ export interface AgentSetup {
   token?: Record<string, unknown>
 }
 
-const BUCKET = "tlskeep-testbed"
 /** Eight processes that a busy machine starts at its leisure. */
 const START_TIMEOUT_MS = 90_000
 
-export class Testbed {
+export class Testbed extends SealedKeys {
   readonly dir: string
   readonly authority: WebAuthority
   readonly #simulator: BackgroundProcess
@@ -64,7 +56,6 @@ export class Testbed {
   readonly #outages: Outages | undefined
   readonly #started: { stop(): Promise<void> }[] = []
   readonly #agents: BackgroundProcess[] = []
-  readonly #privateKeys: string[] = []
   readonly #pins: string[] = []
   #down: Promise<void> | undefined
 
@@ -75,6 +66,7 @@ export class Testbed {
     authority: WebAuthority
     outages: Outages | undefined
   }) {
+    super()
     this.dir = parts.dir
     this.#simulator = parts.simulator
     this.info = parts.info
@@ -151,68 +143,10 @@ export class Testbed {
     return this.vmmPids.flatMap(childPids)
   }
 
-  /** PCR0 that an image file measures to, as the simulator's nitro-cli computes it. */
-  async pcr0(imagePath: string): Promise<string> {
-    return Buffer.from(pcrOfImage(await readFile(imagePath))).toString("hex")
-  }
-
-  /** A KMS key that decrypts for one image only. */
-  async kmsKey(imagePath: string = CHECKOUT.image): Promise<string> {
-    return seedKmsKey({
-      dir: this.info.dir,
-      policy: releaseKeyPolicy({ pcr0: await this.pcr0(imagePath) }),
-    })
-  }
-
-  /** From now on KMS refuses to decrypt with this key, or {@link kmsKey}'s policy holds again. */
-  async denyDecrypt(keyArn: string, denied = true, imagePath = CHECKOUT.image): Promise<void> {
-    const pcr0 = await this.pcr0(imagePath)
-    const policy = denied ? denyingKeyPolicy(pcr0) : releaseKeyPolicy({ pcr0 })
-    await putKeyPolicy(this.info.dir, keyArn, policy)
-  }
-
   /** What is between the instance and AWS. @throws CodedError `no-links` unless it was asked for */
   get outages(): Outages {
     if (this.#outages !== undefined) return this.#outages
     throw new CodedError("no-links", "the testbed was brought up without links that can be cut")
-  }
-
-  /** A certificate for `name` and localhost, under a fresh key that no log may hold. */
-  async issue(keyType: KeyType, name?: string): Promise<WebCertificate> {
-    const web = await this.authority.issue(keyType, name)
-    this.#privateKeys.push(web.privateKey)
-    return web
-  }
-
-  /** Seals into S3 by the services' APIs, which is faster; returns the object's URI. */
-  async store(web: WebCertificate, keyArn: string, name: string): Promise<string> {
-    const key = `${name}.json`
-    await storeKeyObject({ dir: this.info.dir, bucket: BUCKET, key, web, keyArn })
-    return `s3://${BUCKET}/${key}`
-  }
-
-  /**
-   * Seals by `tlskeep seal` into S3, and removes the key's file.
-   *
-   * @returns the object's URI
-   */
-  async seal(web: WebCertificate, keyArn: string, name: string): Promise<string> {
-    const keyFile = join(this.dir, `${name}-key.pem`)
-    const certificateFile = join(this.dir, `${name}-certificate.pem`)
-    const uri = `s3://${BUCKET}/${name}.json`
-    await writeFile(keyFile, web.privateKey, { mode: 0o600 })
-    await writeFile(certificateFile, web.certificate + web.chain)
-    try {
-      const files = ["--key", keyFile, "--certificate", certificateFile]
-      const { exitCode, stderr } = await this.tlskeep(
-        ["seal", ...files, "--kms-key-id", keyArn, "--output", uri],
-        this.adminEnv(),
-      )
-      if (exitCode !== 0) throw new CodedError("seal-failed", stderr)
-    } finally {
-      await rm(keyFile)
-    }
-    return uri
   }
 
   async apache(
@@ -323,7 +257,7 @@ export class Testbed {
    * @returns where one was found, and as what
    */
   async secretsInLogs(): Promise<string[]> {
-    const secrets = { privateKeys: this.#privateKeys, pins: this.#pins }
+    const secrets = { privateKeys: this.privateKeys, pins: this.#pins }
     const { findings, bytes } = await searchLogs(this.dir, secrets)
     if (bytes === 0) throw new CodedError("no-logs", `nothing was logged in ${this.dir}`)
     return findings.map(({ where, what }) => `${what} in ${where}`)
