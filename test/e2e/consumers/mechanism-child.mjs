@@ -13,6 +13,8 @@ const mechanisms = module.C_GetMechanismList(slot).map((mechanism) => {
   const { minKeySize, maxKeySize } = module.C_GetMechanismInfo(slot, mechanism)
   return { mechanism, minKeySize, maxKeySize }
 })
-const numbers = Object.fromEntries(names.split(",").map((name) => [name, pkcs11js[name]]))
+// PKCS #11 3.0, which pkcs11js does not name.
+const known = { CKM_EDDSA: 0x1057, ...pkcs11js }
+const numbers = Object.fromEntries(names.split(",").map((name) => [name, known[name]]))
 module.C_Finalize()
 process.stdout.write(JSON.stringify({ mechanisms, numbers }))
