@@ -45,6 +45,9 @@ export class TokenKeeper {
   #confirmed: KeyObject | undefined
   #formerWorkersGone: Promise<boolean> = Promise.resolve(false)
   #holding: Holding | undefined
+  /** In an enclave that is about to take over. */
+  #prepared: Holding | undefined
+  /** What the server did not serve by when it was on trial, and when it may be again. */
   #harmful: { object: KeyObject; error: AgentError; waitMs: number; notBefore: number } | undefined
   #failures = 0
   #error: ErrorRecord | undefined
@@ -121,7 +124,6 @@ export class TokenKeeper {
     if (serving.has(object) === "current") await taking.activate(object)
     this.#prepared = taking
   }
-  #prepared: Holding | undefined
 
   status(now = Date.now()): TokenStatus {
     const { config, source } = this.#deps
