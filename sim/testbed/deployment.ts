@@ -17,6 +17,8 @@ export interface DeploymentOptions {
   keyType: KeyType
   binding: OpensslBinding
   mpm?: Mpm
+  /** Further ones of Apache's. */
+  directives?: readonly string[]
   agent?: Pick<AgentSetup, "enclave" | "options" | "token">
 }
 
@@ -59,11 +61,11 @@ export class Deployment {
 
   /** Returns when the page can be fetched. */
   static async create(testbed: Testbed, options: DeploymentOptions): Promise<Deployment> {
-    const { name, keyType, binding, mpm = "event" } = options
+    const { name, keyType, binding, mpm = "event", directives = [] } = options
     const runDir = join(testbed.dir, `${name}-run`)
     const web = await testbed.issue(keyType)
     const uri = await testbed.seal(web, await testbed.kmsKey(), name)
-    const apache = await testbed.apache(`${name}-httpd`, { binding, mpm, runDir })
+    const apache = await testbed.apache(`${name}-httpd`, { binding, mpm, directives, runDir })
     const configFile = await testbed.agentConfig(name, {
       label: name,
       uri,

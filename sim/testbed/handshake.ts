@@ -41,14 +41,15 @@ export class Load {
   readonly failures: string[] = []
   done = 0
   #stopped = false
-  #clients: Promise<void>[] = []
+  readonly #clients: Promise<void>[] = []
 
   constructor(work: () => Promise<unknown>) {
     this.#work = work
   }
 
+  /** Adds so many. */
   start(clients: number): void {
-    this.#clients = Array.from({ length: clients }, () => this.#loop())
+    this.#clients.push(...Array.from({ length: clients }, () => this.#loop()))
   }
 
   async reach(count: number): Promise<void> {

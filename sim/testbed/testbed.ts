@@ -13,13 +13,12 @@ import { liveEnclaves } from "../nitro/state.js"
 import { simPaths } from "../paths.js"
 import { seedS3Bucket } from "../seed.js"
 import { type AgentConfigOptions, agentConfig } from "./agent-config.js"
-import { Apache, type Mpm } from "./apache.js"
+import { Apache, type ApacheOptions } from "./apache.js"
 import { BackgroundProcess } from "./background-process.js"
 import { CHECKOUT } from "./checkout.js"
 import { childPids } from "./child-pids.js"
 import { freePort } from "./free-port.js"
 import { searchLogs } from "./log-search.js"
-import type { OpensslBinding } from "./openssl-conf.js"
 import { Outages } from "./outages.js"
 import { BUCKET, type CommandResult, SealedKeys } from "./sealed-keys.js"
 import { WebAuthority } from "./web-certificates.js"
@@ -151,13 +150,16 @@ export class Testbed extends SealedKeys {
 
   async apache(
     name: string,
-    setup: { binding: OpensslBinding; port?: number; mpm?: Mpm; runDir?: string },
+    setup: Pick<ApacheOptions, "binding" | "mpm" | "directives"> & {
+      port?: number
+      runDir?: string
+    },
   ): Promise<Apache> {
-    const { binding, port = await freePort(), mpm = "event", runDir = this.runDir } = setup
+    const { port = await freePort(), mpm = "event", runDir = this.runDir, ...options } = setup
     const apache = await Apache.prepare({
       dir: join(this.dir, name),
+      ...options,
       port,
-      binding,
       mpm,
       snippet: this.snippetFile(name),
       endpointFile: join(runDir, "endpoint"),

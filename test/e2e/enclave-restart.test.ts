@@ -1,38 +1,85 @@
 /** The enclave is ended and comes back while Apache serves: handshakes wait, none fails. */
-import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { setTimeout as sleep } from "node:timers/promises"
+import { afterAll, assert, beforeAll, expect, test, vi } from "vitest"
+import { childPids } from "../../sim/testbed/child-pids.js"
 import { Deployment } from "../../sim/testbed/deployment.js"
 import { Load } from "../../sim/testbed/handshake.js"
+import type { OpensslBinding } from "../../sim/testbed/openssl-conf.js"
 import { Testbed } from "../../sim/testbed/testbed.js"
 
 const CLIENTS = 8
+const BINDINGS = ["engine", "provider"] as const
 
-describe.each(["engine", "provider"] as const)("through the %s", (binding) => {
-  let testbed: Testbed
-  let deployment: Deployment
-  beforeAll(async () => {
-    testbed = await Testbed.up()
-    deployment = await Deployment.create(testbed, { name: "restart", keyType: "P-256", binding })
-  }, 90_000)
-  afterAll(() => testbed?.down(), 60_000)
+let testbed: Testbed
+beforeAll(async () => {
+  testbed = await Testbed.up()
+}, 90_000)
+afterAll(() => testbed?.down(), 60_000)
 
-  test("handshakes during and after the restart succeed", async () => {
-    const apacheBefore = await deployment.apache.pid()
-    const { bootedAt } = await deployment.status()
-    const load = new Load(() => deployment.handshake())
-    load.start(CLIENTS)
-    await load.reach(100)
+async function underLoad(
+  { name, binding, directives }: { name: string; binding: OpensslBinding; directives?: string[] },
+  restart: (deployment: Deployment, load: Load) => Promise<void>,
+): Promise<void> {
+  const deployment = await Deployment.create(testbed, {
+    ...{ name, keyType: "P-256", binding, directives: directives ?? [] },
+  })
+  const apacheBefore = await deployment.apache.pid()
+  const { bootedAt } = await deployment.status()
+  const load = new Load(() => deployment.handshake())
+  load.start(CLIENTS)
+  await load.reach(100)
 
-    const logged = deployment.agent.lines.length
-    await deployment.terminateEnclave()
-    await deployment.waitForEvent("token provisioned", logged)
-    await load.reach(load.done + 200)
-    await load.stop()
+  await restart(deployment, load)
+  await load.more(200)
+  await load.stop()
 
-    expect(load.failures).toEqual([])
-    const after = await deployment.status()
-    expect(after.bootedAt).toBeGreaterThan(bootedAt)
-    expect(await deployment.signatures()).toBeGreaterThan(100)
-    expect(await deployment.apache.pid()).toBe(apacheBefore)
-    expect(await deployment.fetch()).toBe(deployment.apache.page.trim())
-  }, 90_000)
-})
+  expect(load.failures).toEqual([])
+  const after = await deployment.status()
+  expect(after.bootedAt).toBeGreaterThan(bootedAt)
+  expect(await deployment.signatures()).toBeGreaterThan(100)
+  expect(await deployment.apache.pid()).toBe(apacheBefore)
+  expect(await deployment.fetch()).toBe(deployment.apache.page.trim())
+}
+
+test.each(BINDINGS)(
+  "through the %s",
+  async (binding) => {
+    await underLoad({ name: binding, binding }, async (deployment) => {
+      const logged = deployment.agent.lines.length
+      await deployment.terminateEnclave()
+      await deployment.waitForEvent("token provisioned", logged)
+    })
+  },
+  90_000,
+)
+
+test.each(BINDINGS)(
+  "through the %s, in workers that Apache starts meanwhile",
+  async (binding) => {
+    const directives = [
+      ...["StartServers 1", "ThreadsPerChild 4", "MinSpareThreads 4", "MaxSpareThreads 8"],
+      ...["ServerLimit 8", "MaxRequestWorkers 32"],
+    ]
+    await underLoad(
+      { name: `${binding}-newborn`, binding, directives },
+      async (deployment, load) => {
+        const apache = await deployment.apache.pid()
+      assert(apache !== undefined)
+        await deployment.agent.stop()
+        await deployment.terminateEnclave()
+        const workers = (await childPids(apache)).length
+        // Threads that wait leave none to spare.
+        load.start(3 * CLIENTS)
+        await vi.waitFor(
+          async () => expect((await childPids(apache)).length).toBeGreaterThan(workers),
+          { timeout: 5_000 },
+        )
+        // As long as pkcs11-provider's threads wait for one another, and half as much again.
+        await sleep(1_500)
+        const agent = testbed.startAgent(deployment.configFile)
+        await agent.waitForLine((line) => line.includes('"msg":"token provisioned"'))
+      },
+    )
+  },
+  90_000,
+)

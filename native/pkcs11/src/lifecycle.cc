@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include <mutex>
+#include <utility>
 
 #include "error.h"
 #include "log.h"
@@ -22,12 +23,21 @@ struct Lifecycle {
   bool handlers_registered = false;
   // In a child whose parent had initialized the module: its own C_Initialize is yet to come.
   bool inherited = false;
+  // Such a child has called C_Finalize first. What the parent knew is kept for its C_Initialize: a server's
+  // worker that is born while the enclave is away must not wait for it with a lock of its consumer's held.
+  bool disowned = false;
   bool unloaded = false;
 };
 
 constinit Lifecycle life;
 
 void Wait() { pthread_cond_wait(&life.changed, life.mutex.native_handle()); }
+
+void RequireInitialized() {
+  if (life.module == nullptr || life.finalizing || life.disowned) {
+    throw Pkcs11Error(CKR_CRYPTOKI_NOT_INITIALIZED, "not initialized");
+  }
+}
 
 void BeforeFork() {
   life.mutex.lock();
@@ -70,9 +80,7 @@ void AfterForkInChild() {
 
 ModuleUse::ModuleUse() : module_([]() -> Module& {
   const std::lock_guard lock(life.mutex);
-  if (life.module == nullptr || life.finalizing) {
-    throw Pkcs11Error(CKR_CRYPTOKI_NOT_INITIALIZED, "not initialized");
-  }
+  RequireInitialized();
   ++life.users;
   return *life.module;
 }()) {}
@@ -89,7 +97,7 @@ void InitializeModule() {
   if (life.module != nullptr) {
     if (!life.inherited) throw Pkcs11Error(CKR_CRYPTOKI_ALREADY_INITIALIZED, "already initialized");
     life.inherited = false;
-    life.module->sessions().MarkLoginsInherited();
+    if (!std::exchange(life.disowned, false)) life.module->sessions().MarkLoginsInherited();
     return;
   }
   if (!life.handlers_registered) {
@@ -103,14 +111,19 @@ void InitializeModule() {
 
 void FinalizeModule() {
   const std::lock_guard lock(life.mutex);
-  if (life.module == nullptr || life.finalizing) throw Pkcs11Error(CKR_CRYPTOKI_NOT_INITIALIZED, "not initialized");
+  RequireInitialized();
   life.finalizing = true;
   life.module->Cancel();
   while (life.users > 0) Wait();
-  delete life.module;
-  life.module = nullptr;
+  if (life.inherited) {
+    life.module->Disown();
+    life.disowned = true;
+  } else {
+    delete life.module;
+    life.module = nullptr;
+    CloseLog();
+  }
   life.finalizing = false;
-  CloseLog();
   pthread_cond_broadcast(&life.changed);
 }
 

@@ -76,6 +76,12 @@ void Module::Cancel() noexcept {
   pool_.WakeAll();
 }
 
+void Module::Disown() noexcept {
+  sessions_.Disown();
+  pool_.CloseAll();
+  canceller_.Renew();
+}
+
 void Module::LockForFork() noexcept {
   directory_.LockForFork();
   sessions_.LockForFork();
@@ -91,7 +97,7 @@ void Module::UnlockInParent() noexcept {
 }
 
 void Module::ResetInChild() noexcept {
-  canceller_.RenewInChild();
+  canceller_.Renew();
   pool_.ResetInChild();
   libcrypto_.UnlockAfterFork();
   sessions_.ResetInChild();

@@ -34,6 +34,9 @@ class Module {
   // Makes threads that wait for the enclave return with CKR_CRYPTOKI_NOT_INITIALIZED.
   void Cancel() noexcept;
 
+  // Ends all sessions and connections; what is known of tokens and PINs stays. For when no one is inside.
+  void Disown() noexcept;
+
   void LockForFork() noexcept;
   void UnlockInParent() noexcept;
   void ResetInChild() noexcept;
@@ -62,7 +65,8 @@ class ModuleUse {
 };
 
 // C_Initialize and C_Finalize, less their arguments. The first C_Initialize of a forked child is answered
-// with CKR_OK and changes nothing: sessions, logins and handles are all there.
+// with CKR_OK and changes nothing: sessions, logins and handles are all there. Behind a C_Finalize of the
+// child's they are not, but what its parent knew of slots, tokens and right PINs is.
 // @throws Pkcs11Error CKR_CRYPTOKI_ALREADY_INITIALIZED or CKR_CRYPTOKI_NOT_INITIALIZED
 void InitializeModule();
 void FinalizeModule();

@@ -2,6 +2,7 @@
 #include "session.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "error.h"
 
@@ -64,6 +65,7 @@ std::size_t SessionTable::CountReadWrite(CK_SLOT_ID slot) const {
 void SessionTable::LogIn(CK_SESSION_HANDLE handle, const std::string& label, ByteView pin) {
   Login login{label, Secret(pin)};
   const std::lock_guard lock(mutex_);
+  disowned_logins_.erase(At(handle).slot);
   if (!logins_.try_emplace(At(handle).slot, std::move(login)).second) {
     throw Pkcs11Error(CKR_USER_ALREADY_LOGGED_IN, "logged in meanwhile");
   }
@@ -76,9 +78,17 @@ void SessionTable::LogOut(CK_SESSION_HANDLE handle) {
 
 bool SessionTable::AlreadyLoggedIn(CK_SESSION_HANDLE handle, ByteView pin, bool& adopted) {
   const std::lock_guard lock(mutex_);
-  const auto login = logins_.find(At(handle).slot);
+  const CK_SLOT_ID slot = At(handle).slot;
+  const auto login = logins_.find(slot);
   adopted = false;
-  if (login == logins_.end()) return false;
+  if (login == logins_.end()) {
+    const auto disowned = disowned_logins_.find(slot);
+    adopted = disowned != disowned_logins_.end() && disowned->second.pin.Equals(pin);
+    if (!adopted) return false;
+    disowned->second.inherited = false;
+    logins_.insert(disowned_logins_.extract(disowned));
+    return true;
+  }
   if (login->second.inherited && login->second.pin.Equals(pin)) {
     login->second.inherited = false;
     adopted = true;
@@ -96,12 +106,22 @@ std::optional<Secret> SessionTable::PinOf(const std::string& label) const {
 
 void SessionTable::ForgetPinOf(const std::string& label) {
   const std::lock_guard lock(mutex_);
-  std::erase_if(logins_, [&label](const auto& entry) { return entry.second.label == label; });
+  for (auto* logins : {&logins_, &disowned_logins_}) {
+    std::erase_if(*logins, [&label](const auto& entry) { return entry.second.label == label; });
+  }
 }
 
 void SessionTable::MarkLoginsInherited() {
   const std::lock_guard lock(mutex_);
   for (auto& [slot, login] : logins_) login.inherited = true;
+}
+
+void SessionTable::Disown() noexcept {
+  const std::lock_guard lock(mutex_);
+  sessions_.clear();
+  // Those that an ancestor disowned and nobody has used since stay good.
+  logins_.merge(disowned_logins_);
+  disowned_logins_ = std::exchange(logins_, {});
 }
 
 void SessionTable::RequireNoSearch(CK_SESSION_HANDLE handle) const {
@@ -186,7 +206,9 @@ bool SessionTable::AnyActive(CK_SESSION_HANDLE handle) const {
 }
 
 void SessionTable::ResetInChild() noexcept {
-  for (auto& [slot, login] : logins_) login.pin.LockAgain();
+  for (auto* logins : {&logins_, &disowned_logins_}) {
+    for (auto& [slot, login] : *logins) login.pin.LockAgain();
+  }
   mutex_.unlock();
 }
 

@@ -43,12 +43,14 @@ class SessionTable {
   void LogIn(CK_SESSION_HANDLE handle, const std::string& label, ByteView pin);
   void LogOut(CK_SESSION_HANDLE handle);  // @throws Pkcs11Error CKR_USER_NOT_LOGGED_IN
   // Whether C_Login has nothing to do but to say so: true if logged in. In a forked child that has called
-  // C_Initialize, the first C_Login with the inherited PIN counts as its own.
+  // C_Initialize, the first C_Login with the inherited PIN counts as its own, also behind Disown.
   bool AlreadyLoggedIn(CK_SESSION_HANDLE handle, ByteView pin, bool& adopted);
   std::optional<Secret> PinOf(const std::string& label) const;
   // The PIN has turned out to be wrong.
   void ForgetPinOf(const std::string& label);
   void MarkLoginsInherited();
+  // Ends all sessions and logins, and keeps the PINs for AlreadyLoggedIn to know them by.
+  void Disown() noexcept;
 
   // @throws Pkcs11Error CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED
   void StartSearch(CK_SESSION_HANDLE handle, std::vector<CK_OBJECT_HANDLE> found);
@@ -93,6 +95,7 @@ class SessionTable {
   CK_SESSION_HANDLE last_ = CK_INVALID_HANDLE;
   std::map<CK_SESSION_HANDLE, Session> sessions_;
   std::map<CK_SLOT_ID, Login> logins_;
+  std::map<CK_SLOT_ID, Login> disowned_logins_;
 };
 
 // Holds an operation of a session while an entry point works on it. Every exit ends the operation, except

@@ -156,6 +156,11 @@ Slot TokenDirectory::SlotAt(CK_SLOT_ID id) const {
   return entries_[id].slot;
 }
 
+bool TokenDirectory::Holds(CK_SLOT_ID id) const {
+  const std::lock_guard lock(mutex_);
+  return id < entries_.size() && entries_[id].slot.token != nullptr;
+}
+
 Slot TokenDirectory::TokenAt(CK_SLOT_ID id) const {
   Slot slot = SlotAt(id);
   if (slot.token == nullptr) throw Pkcs11Error(CKR_TOKEN_NOT_PRESENT, "the slot is empty");

@@ -37,6 +37,7 @@ class TokenDirectory {
   // Ids are 0 to n-1, in the order in which labels were first seen.
   std::vector<CK_SLOT_ID> SlotIds(bool token_present) const;
   Slot SlotAt(CK_SLOT_ID id) const;         // @throws Pkcs11Error CKR_SLOT_ID_INVALID
+  bool Holds(CK_SLOT_ID id) const;          // whether the slot is known to have its token
   // The slot with its token. @throws Pkcs11Error CKR_SLOT_ID_INVALID, CKR_TOKEN_NOT_PRESENT
   Slot TokenAt(CK_SLOT_ID id) const;
   std::shared_ptr<const Object> Find(CK_OBJECT_HANDLE handle) const;

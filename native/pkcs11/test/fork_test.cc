@@ -212,6 +212,66 @@ TEST_F(ForkTest, AChildMayFinalizeAndStartAnew) {
   EXPECT_EQ(SignMany(session_, 1), 0);
 }
 
+// pkcs11-provider does so in each worker that a server starts, with a lock held for which its other threads
+// wait one second.
+TEST_F(ForkTest, AChildThatStartsAnewNeedsNoEnclaveToLogIn) {
+  enclave_->Stop();
+  const pid_t child = InChild([&] {
+    const auto began = std::chrono::steady_clock::now();
+    if (module_->C_Finalize(nullptr) != CKR_OK) return 2;
+    CK_INFO info{};
+    if (module_->C_GetInfo(&info) != CKR_CRYPTOKI_NOT_INITIALIZED) return 3;
+    if (module_->C_Finalize(nullptr) != CKR_CRYPTOKI_NOT_INITIALIZED) return 4;
+    if (module_->C_Initialize(nullptr) != CKR_OK) return 5;
+    CK_SESSION_HANDLE own = 0;
+    if (module_->C_OpenSession(0, CKF_SERIAL_SESSION, nullptr, nullptr, &own) != CKR_OK) return 6;
+    CK_SESSION_INFO session{};
+    if (module_->C_GetSessionInfo(own, &session) != CKR_OK) return 7;
+    if (session.state != CKS_RO_PUBLIC_SESSION) return 8;
+    std::string pin = kPin;
+    if (module_->C_Login(own, CKU_USER, reinterpret_cast<CK_BYTE_PTR>(pin.data()), pin.size()) != CKR_OK) return 9;
+    if (std::chrono::steady_clock::now() - began > std::chrono::milliseconds(500)) return 10;
+    if (FindOne(own, CKO_PRIVATE_KEY) == CK_INVALID_HANDLE) return 11;
+    // What it has logged out of it proves anew.
+    if (module_->C_Logout(own) != CKR_OK) return 12;
+    return module_->C_Login(own, CKU_USER, reinterpret_cast<CK_BYTE_PTR>(pin.data()), pin.size()) == CKR_DEVICE_ERROR
+               ? 0
+               : 13;
+  });
+  EXPECT_EQ(StatusOf(child), 0);
+}
+
+TEST_F(ForkTest, AChildThatStartsAnewProvesAnotherPin) {
+  const pid_t child = InChild([&] {
+    if (module_->C_Finalize(nullptr) != CKR_OK) return 2;
+    if (module_->C_Initialize(nullptr) != CKR_OK) return 3;
+    CK_SESSION_HANDLE own = 0;
+    if (module_->C_OpenSession(0, CKF_SERIAL_SESSION, nullptr, nullptr, &own) != CKR_OK) return 4;
+    std::string pin = "wrong pin";
+    return module_->C_Login(own, CKU_USER, reinterpret_cast<CK_BYTE_PTR>(pin.data()), pin.size()) == CKR_PIN_INCORRECT
+               ? 0
+               : 5;
+  });
+  EXPECT_EQ(StatusOf(child), 0);
+}
+
+TEST_F(ForkTest, AGrandchildThatStartsAnewKnowsWhatItsGrandparentProved) {
+  enclave_->Stop();
+  const pid_t child = InChild([&] {
+    if (module_->C_Finalize(nullptr) != CKR_OK) return 2;
+    if (module_->C_Initialize(nullptr) != CKR_OK) return 3;
+    return StatusOf(InChild([&] {
+      if (module_->C_Finalize(nullptr) != CKR_OK) return 2;
+      if (module_->C_Initialize(nullptr) != CKR_OK) return 3;
+      CK_SESSION_HANDLE own = 0;
+      if (module_->C_OpenSession(0, CKF_SERIAL_SESSION, nullptr, nullptr, &own) != CKR_OK) return 4;
+      std::string pin = kPin;
+      return module_->C_Login(own, CKU_USER, reinterpret_cast<CK_BYTE_PTR>(pin.data()), pin.size()) == CKR_OK ? 0 : 5;
+    }));
+  });
+  EXPECT_EQ(StatusOf(child), 0);
+}
+
 TEST_F(ForkTest, AChildHoldsNoneOfItsParentsConnections) {
   ASSERT_EQ(SignMany(session_, 1), 0);
   const int before = OpenSockets();

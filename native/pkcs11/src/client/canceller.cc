@@ -49,7 +49,7 @@ bool Canceller::Poll(int fd, short events, std::chrono::milliseconds timeout) co
   }
 }
 
-void Canceller::RenewInChild() noexcept {
+void Canceller::Renew() noexcept {
   if (event_fd_ >= 0) close(event_fd_);
   // Without a descriptor (-1, which poll() ignores) waits end at their deadlines only.
   event_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -23,7 +23,7 @@ class Canceller {
   bool Poll(int fd, short events, std::chrono::milliseconds timeout) const;
 
   // The descriptor is shared over fork(): a child that finalizes must not wake its parent.
-  void RenewInChild() noexcept;
+  void Renew() noexcept;
 
  private:
   std::atomic<bool> cancelled_ = false;

@@ -42,7 +42,8 @@ extern "C" CK_RV C_OpenSession(CK_SLOT_ID slotID, CK_FLAGS flags, CK_VOID_PTR, C
   return WithModule("C_OpenSession", [&](Module& module) -> CK_RV {
     RequirePointer(phSession);
     if ((flags & CKF_SERIAL_SESSION) == 0) return CKR_SESSION_PARALLEL_NOT_SUPPORTED;
-    module.directory().Refresh();
+    // Not for a token that is known: its consumer may hold a lock that others wait for.
+    if (!module.directory().Holds(slotID)) module.directory().Refresh();
     module.directory().TokenAt(slotID);
     // Consumers such as ssh-keygen ask for read-write sessions only to read: it is writing that is refused.
     *phSession = module.sessions().Open(slotID, (flags & CKF_RW_SESSION) != 0);
