@@ -9,10 +9,10 @@ import { type OpensslBinding, opensslConf } from "./openssl-conf.js"
 import { accepts, asWwwData, ownByWwwData } from "./server-process.js"
 import {
   inEnvironment,
-  isAlive,
   type Placeholder,
+  pidIn,
   type ServerCommands,
-  untilGone,
+  stopByPidFile,
   type VirtualHost,
   type WebServer,
 } from "./web-server.js"
@@ -110,6 +110,10 @@ export class Apache implements WebServer {
     return join(this.#options.dir, "extra")
   }
 
+  get #pidFile(): string {
+    return join(this.#options.dir, "httpd.pid")
+  }
+
   get errorLog(): string {
     return join(this.#options.dir, "error.log")
   }
@@ -163,19 +167,13 @@ export class Apache implements WebServer {
   }
 
   /** Stops it and waits until its processes are gone. Fine if it does not run. */
-  async stop(): Promise<void> {
-    const pid = await this.pid()
-    if (pid === undefined) return
-    // Not `-k stop`, which wants a configuration that is still whole.
-    process.kill(pid, "SIGTERM")
-    await untilGone(pid)
+  stop(): Promise<void> {
+    return stopByPidFile(this.#pidFile)
   }
 
   /** Process id of Apache's parent, undefined if it does not run. */
-  async pid(): Promise<number | undefined> {
-    const text = await readFile(join(this.#options.dir, "httpd.pid"), "utf8").catch(() => "")
-    const pid = Number.parseInt(text, 10)
-    return Number.isInteger(pid) && isAlive(pid) ? pid : undefined
+  pid(): Promise<number | undefined> {
+    return pidIn(this.#pidFile)
   }
 
   /** Process ids of parent and children. */

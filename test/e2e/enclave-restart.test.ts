@@ -64,7 +64,7 @@ test.each(BINDINGS)(
       { name: `${binding}-newborn`, binding, directives },
       async (deployment, load) => {
         const apache = await deployment.apache.pid()
-      assert(apache !== undefined)
+        assert(apache !== undefined)
         await deployment.agent.stop()
         await deployment.terminateEnclave()
         const workers = (await childPids(apache)).length
