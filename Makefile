@@ -5,10 +5,10 @@ BUILD := build
 SIM_DIR ?= /tmp/tlskeep-aws
 JOBS ?= $(shell nproc)
 
-.PHONY: help deps build native image enclave sim demo demo-stop test lint unit clean
+.PHONY: help deps build native sim-image enclave sim demo demo-stop test lint unit clean
 
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: ## Install what is missing, by package name (Debian 12, as root)
 	@scripts/install-deps.sh
@@ -17,7 +17,7 @@ deps: ## Install what is missing, by package name (Debian 12, as root)
 test-deps:
 	@scripts/install-deps.sh test
 
-build: deps native dist image ## Build everything
+build: deps native dist sim-image ## Build everything
 
 # Stale output of deleted sources must not be found by tests or bundles.
 .PHONY: dist
@@ -36,28 +36,27 @@ native-tests: test-deps native
 	@cmake -S native -B $(BUILD)/native -DBUILD_TESTING=ON >/dev/null
 	@cmake --build $(BUILD)/native -j $(JOBS)
 
-image: dist native ## Bundle the simulator's enclave image
+sim-image: dist native ## Bundle the simulator's enclave image
 	@node scripts/bundle-image.mjs simulator
 
 enclave: dist native ## Bundle the production enclave programs that Dockerfile.enclave packs
 	@node scripts/bundle-image.mjs enclave
 	@node scripts/bundle-image.mjs enclave-general
 
-# docker, or buildah where there is none.
-CONTAINER_TOOL ?= $(shell command -v docker >/dev/null && echo docker build || echo buildah build --format docker)
 CONTAINER_TAG ?= tlskeep-enclave:latest
-NODE_IMAGE ?= node:24-bookworm
-IMAGE ?= enclave
 EIF ?= $(BUILD)/tlskeep.eif
+export NODE_IMAGE IMAGE CONTAINER_TOOL CONTAINER_FLAGS
 
-.PHONY: container eif test-vm
-container: ## Build the enclave's container image from Dockerfile.enclave
-	@$(CONTAINER_TOOL) -f Dockerfile.enclave -t $(CONTAINER_TAG) \
-	  --build-arg NODE_IMAGE=$(NODE_IMAGE) --build-arg IMAGE=$(IMAGE) .
+.PHONY: image eif test-vm test-container
+image: ## Build the enclave's container image by docker or buildah; NODE_IMAGE=NAME@sha256:… is its base
+	@scripts/build-container.sh $(CONTAINER_TAG)
 
-eif: dist container ## Pack it into EIF by nitro-cli, signed with PRIVATE_KEY and SIGNING_CERTIFICATE
+eif: dist image ## Pack it into EIF by nitro-cli, signed with PRIVATE_KEY and SIGNING_CERTIFICATE
 	@mkdir -p $(dir $(EIF))
 	@scripts/build-eif.sh $(CONTAINER_TAG) $(EIF) $(PRIVATE_KEY) $(SIGNING_CERTIFICATE)
+
+test-container: build ## Build the container image by buildah on a base of debootstrap's, and look into it
+	@scripts/container/run-tests.sh
 
 test-vm: build ## Boot the enclave image in a virtual machine and serve a page from it
 	@scripts/vm/run-tests.sh
@@ -75,7 +74,7 @@ test: test-deps build native-tests ## Run all checks and tests
 	@node scripts/run-tests.mjs
 
 .PHONY: test-long sanitize fuzz
-test-long: image native-tests ## Run the endurance tests with their full counts: native ones, tokens' lives under load
+test-long: sim-image native-tests ## Run the endurance tests with their full counts: native ones, tokens' lives under load
 	@TLSKEEP_TEST_LONG=1 ctest --test-dir $(BUILD)/native -R LoadTest --output-on-failure --no-tests=error
 	@TLSKEEP_TEST_LONG=1 node_modules/.bin/vitest run test/e2e/life
 

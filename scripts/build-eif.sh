@@ -6,7 +6,7 @@
 #
 #   scripts/build-eif.sh DOCKER_URI OUTPUT [PRIVATE_KEY SIGNING_CERTIFICATE]
 #
-# NITRO_CLI names the command, `nitro-cli` by default.
+# PRIVATE_KEY is a file in PEM or the ARN of a KMS key. NITRO_CLI names the command, `nitro-cli` by default.
 set -euo pipefail
 if [ $# != 2 ] && [ $# != 4 ]; then
   echo "usage: $0 DOCKER_URI OUTPUT [PRIVATE_KEY SIGNING_CERTIFICATE]" >&2
@@ -16,7 +16,7 @@ uri=$1 output=$2
 signing=() required=()
 if [ $# = 4 ]; then
   for file in "$3" "$4"; do
-    [ -r "$file" ] || { echo "cannot read $file" >&2; exit 1; }
+    [[ $file == "$3" && $file == arn:*:kms:* ]] || [ -r "$file" ] || { echo "cannot read $file" >&2; exit 1; }
   done
   signing=(--private-key "$3" --signing-certificate "$4")
   required=(--require-signed)

@@ -28,7 +28,7 @@ const IMAGES = {
     programs: { "enclave.mjs": "dist/sim/enclave-vm.js" },
   },
   simulator: {
-    folder: "build/image",
+    folder: "build/sim-image",
     programs: {
       "enclave.mjs": "dist/sim/enclave-main.js",
       "enclave-general.mjs": "dist/sim/enclave-general.js",
@@ -60,6 +60,8 @@ if (name === "simulator") {
 
 function bundle(entry, outfile) {
   return build({
+    // Comments name modules by their paths from there.
+    absWorkingDir: root,
     entryPoints: [entry],
     outfile,
     bundle: true,

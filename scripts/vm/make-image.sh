@@ -6,6 +6,8 @@
 #
 # IMAGE_FOLDER is what scripts/bundle-image.mjs made. TLSKEEP_VM is the cache that scripts/vm/prepare.sh
 # filled. HEARTBEAT_CID is the parent's CID, by default the one that vhost-device-vsock gives the host.
+# FIRST_MODULE names a module of the cache that the guest loads before its generator of random numbers, the
+# NSM: virtio-rng is one.
 set -euo pipefail
 image=$(realpath "$1")
 output=$(realpath -m "$2")
@@ -18,13 +20,18 @@ cd "$(dirname "$0")/../.."
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$work/boot/modules" "$work/application"
+mkdir -p "$work/boot/modules"
 cc -static -Os -s -std=c11 -Wall -Wextra -Werror "-DPARENT_CID=${HEARTBEAT_CID:-2}u" \
   -o "$work/boot/init" native/init/init.c
 cp "$cache"/kernel/modules/*.ko "$work/boot/modules/"
+if [ -n "${FIRST_MODULE:-}" ]; then
+  nsm=$(basename "$work"/boot/modules/*-nsm.ko)
+  cp "$cache/kernel/other/$FIRST_MODULE.ko" "$work/boot/modules/${nsm%-nsm.ko}-$FIRST_MODULE.ko"
+  mv "$work/boot/modules/$nsm" "$work/boot/modules/$((${nsm%-nsm.ko} + 1))-nsm.ko"
+fi
 printf '%s\n' /usr/bin/node /opt/tlskeep/enclave.mjs >"$work/boot/cmd"
 printf '%s\n' NODE_ENV=production >"$work/boot/env"
-node scripts/enclave-root.mjs "$image" "$work/application"
+node scripts/enclave-root.mjs "$image" "$work/application" "$cache/node/node" >&2
 for part in boot application; do
   node scripts/make-cpio.mjs "$work/$part" "$work/$part.cpio"
 done

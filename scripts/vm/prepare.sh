@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fills the cache that the virtual machine's tests need: QEMU with a signing Nitro Secure Module, its
-# firmware, vhost-device-vsock, a kernel. What is there is kept. Prints each step; the last line is
-# `ready FOLDER`, or `skipped: REASON` (with exit code 0) where packages cannot be had.
+# firmware, vhost-device-vsock, a kernel, the image's Node.js. What is there is kept. Prints each step; the
+# last line is `ready FOLDER`, or `skipped: REASON` (with exit code 0) where packages cannot be had.
 #
 #   scripts/vm/prepare.sh
 #
@@ -9,38 +9,19 @@
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 cache=${TLSKEEP_VM:-${XDG_CACHE_HOME:-$HOME/.cache}/tlskeep/vm}
+. scripts/lane.sh
+. scripts/image-node.sh
 . scripts/vm/apt.sh
 . scripts/vm/qemu.sh
 . scripts/vm/guest.sh
 
-skip() {
-  echo "skipped: $*"
-  exit 0
-}
-
-steps=5 at=0
-step() {
-  local title=$1 problem started=$SECONDS
-  shift
-  at=$((at + 1))
-  echo "[$at/$steps] $title"
-  problem=$(mktemp)
-  if ! "$@" 2>"$problem"; then
-    cat "$problem" >&2
-    skip "$title: $(tail -n 1 "$problem" | cut -c 1-200)"
-  fi
-  rm -f "$problem"
-  echo "      done in $((SECONDS - started)) s"
-}
-
 [ "$(uname -m)" = x86_64 ] || skip "the virtual machine is an x86_64 one"
-mkdir -p "$cache" || skip "$cache cannot be made"
-# Two runs at once would build in the same folders.
-exec 9>"$cache/lock"
-flock -w 3600 9 || skip "another run holds $cache"
+hold_cache "$cache"
 
+steps=6
 step "package lists of the suites that are needed" private_apt "$cache/apt"
 step "the guest's kernel" fetch_kernel "$cache/kernel"
+step "the guest's Node.js" fetch_image_node "$cache/node"
 step "vhost-device-vsock" fetch_vsock "$cache/bin"
 step "firmware" fetch_firmware "$cache/firmware"
 step "QEMU from source, which takes minutes" build_qemu "$cache/qemu" test/vm/qemu

@@ -3,12 +3,8 @@
 # runs the tests; says why where that is not possible. Arguments go to vitest.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
-last=$(mktemp)
-trap 'rm -f "$last"' EXIT
-scripts/vm/prepare.sh | tee "$last" || exit 1
-case $(tail -n 1 "$last") in
-  "ready "*) export TLSKEEP_VM=$(tail -n 1 "$last" | cut -d ' ' -f 2-) ;;
-  *) exit 0 ;;
-esac
+. scripts/lane.sh
+prepared_by scripts/vm/prepare.sh
+export TLSKEEP_VM=$ready
 node scripts/bundle-image.mjs enclave && node scripts/bundle-image.mjs enclave-vm || exit 1
 node_modules/.bin/vitest run test/vm --reporter=verbose "$@"

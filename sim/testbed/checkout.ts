@@ -16,10 +16,10 @@ export const CHECKOUT = {
   simulator: join(root, "dist/sim/main.js"),
   module: join(root, "build/native/pkcs11/libtlskeep-pkcs11.so"),
   /** The simulator's enclave image, and one that differs from it in one byte. */
-  image: join(root, "build/image/enclave.mjs"),
-  changedImage: join(root, "build/image/enclave-changed.mjs"),
+  image: join(root, "build/sim-image/enclave.mjs"),
+  changedImage: join(root, "build/sim-image/enclave-changed.mjs"),
   /** The one of the usage policy `general`. */
-  generalImage: join(root, "build/image/enclave-general.mjs"),
+  generalImage: join(root, "build/sim-image/enclave-general.mjs"),
   /** Where a demo that stays up says what it left; tests give another. */
   demoEnv: process.env.TLSKEEP_DEMO_ENV ?? join(root, "build/demo.env"),
 } as const
