@@ -55,6 +55,10 @@ eif: dist image ## Pack it into EIF by nitro-cli, signed with PRIVATE_KEY and SI
 	@mkdir -p $(dir $(EIF))
 	@scripts/build-eif.sh $(CONTAINER_TAG) $(EIF) $(PRIVATE_KEY) $(SIGNING_CERTIFICATE)
 
+.PHONY: boot-time
+boot-time: sim-image ## Measure how long the enclave's program takes from its start to serving
+	@node scripts/boot-time.mjs
+
 test-container: build ## Build the container image by buildah on a base of debootstrap's, and look into it
 	@scripts/container/run-tests.sh
 

@@ -36,22 +36,25 @@ const lanes = [
     name: "TypeScript and end-to-end tests",
     command: ["node_modules/.bin/vitest", "run", "--reporter=default", "--reporter=json"].concat(
       `--outputFile.json=${join(reports, "vitest.json")}`,
-      ["--exclude", "test/vm/**"],
+      ["--exclude", "test/vm/**", "--exclude", "test/container/**"],
     ),
     counts: countsOfVitest,
     report: join(reports, "vitest.json"),
   },
 ]
-// Its first run builds QEMU.
-if (process.env.TLSKEEP_TEST_VM === "1") {
+// What these are made of is not to be had everywhere, and their first runs take minutes: they are asked for.
+for (const { variable, name, script } of [
+  { variable: "TLSKEEP_TEST_CONTAINER", name: "container image", script: "scripts/container" },
+  { variable: "TLSKEEP_TEST_VM", name: "virtual machine", script: "scripts/vm" },
+]) {
+  if (process.env[variable] !== "1") continue
+  const report = join(reports, `${variable}.json`)
   lanes.push({
-    name: "virtual machine",
-    command: ["scripts/vm/run-tests.sh", "--reporter=json"].concat(
-      `--outputFile.json=${join(reports, "vm.json")}`,
-    ),
+    name,
+    command: [`${script}/run-tests.sh`, "--reporter=json", `--outputFile.json=${report}`],
     counts: countsOfVitest,
-    report: join(reports, "vm.json"),
-    // The packages it is made of are not to be had everywhere; the lane has said why.
+    report,
+    // The lane has said why.
     maySkip: true,
   })
 }

@@ -51,8 +51,8 @@ commit_base() {
   # Packages come from where this machine gets them, and are vouched for by whom it trusts. All of this
   # is the build stage's; the image is empty but for what that copies into it.
   debian_sources >"$root/etc/apt/sources.list"
-  cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
-  printf 'registry=%s\ncafile=/etc/ssl/certs/ca-certificates.crt\nupdate-notifier=false\n' \
+  cp -L /etc/ssl/certs/ca-certificates.crt "$root/root/ca.crt"
+  printf 'registry=%s\ncafile=/root/ca.crt\nupdate-notifier=false\n' \
     "$(npm config get registry 2>/dev/null)" >"$root/root/.npmrc"
   buildah commit -q --rm "$container" "$BASE_IMAGE" >/dev/null
 }

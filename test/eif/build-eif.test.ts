@@ -2,6 +2,7 @@
 import { chmod, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { beforeAll, describe, expect, it, vi } from "vitest"
+import { ROLE_ARN } from "../../sim/paths.js"
 import { CHECKOUT } from "../../sim/testbed/checkout.js"
 import { run } from "../sim/process.js"
 import { makeInputs, makeSigningFiles, type SigningFiles, testFolder } from "./images.js"
@@ -69,6 +70,35 @@ describe("scripts/build-eif.sh", () => {
     )
     const { Measurements } = JSON.parse(await readFile(join(dir, "out.pcrs.json"), "utf8"))
     expect(Measurements.PCR8).toMatch(/^[0-9a-f]{96}$/)
+  })
+
+  it("passes on a key that is in KMS", async () => {
+    const arn = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    // The stand-in has no KMS; what counts is what it is given, and that an unsigned image is refused.
+    await standIn({ forgets: true })
+    const { code, stderr } = await build(arn, signing.certificate)
+    expect(await readFile(join(dir, "arguments"), "utf8")).toContain(`--private-key\n${arn}\n`)
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining("not-signed") })
+  })
+
+  it("writes what tlskeep policy reads", async () => {
+    await standIn()
+    expect((await build(signing.key, signing.certificate)).code).toBe(0)
+    const file = join(dir, "out.pcrs.json")
+    const { Measurements } = JSON.parse(await readFile(file, "utf8"))
+    const policy = [
+      "policy",
+      "--role-arn",
+      ROLE_ARN,
+      "--measurements",
+      file,
+      "--signed",
+      "--account-root",
+    ]
+    const { code, stdout } = await run(process.execPath, [CHECKOUT.cli, ...policy])
+    expect(code).toBe(0)
+    expect(stdout).toContain(Measurements.PCR0)
+    expect(stdout).toContain(Measurements.PCR8)
   })
 
   it.each([

@@ -1,12 +1,11 @@
-/** RAM disks and what is in them: the same bytes for the same sources, and nothing but what runs. */
+/** The first RAM disk's parts: the archive, the same bytes for the same content, and the init in it. */
 import { createHash } from "node:crypto"
 import { createReadStream } from "node:fs"
-import { chmod, mkdir, readdir, readFile, stat, symlink, utimes, writeFile } from "node:fs/promises"
+import { chmod, mkdir, symlink, utimes, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { describe, expect, it, vi } from "vitest"
-import { buildEif } from "../../parent/eif/build.js"
 import { CHECKOUT } from "../../sim/testbed/checkout.js"
-import { execFileAsync, makeInputs, testFolder } from "./images.js"
+import { execFileAsync, testFolder } from "./images.js"
 
 vi.setConfig({ testTimeout: 120_000 })
 
@@ -85,67 +84,5 @@ describe("native/init/init.c", () => {
     const { stdout } = await execFileAsync("readelf", ["-l", init])
     expect(stdout).toContain("LOAD")
     expect(stdout).not.toContain("INTERP")
-  })
-})
-
-describe("the enclave's root file system", () => {
-  const LIMIT_BYTES = 150_000_000
-
-  /** Bundles, lays out and packs; everything is made anew. */
-  async function build(name: string): Promise<{ root: string; ramdisk: string }> {
-    const root = join(dir, name)
-    await node("bundle-image.mjs", "enclave")
-    await node("enclave-root.mjs", join(CHECKOUT.root, "build/enclave"), root)
-    await node("make-cpio.mjs", root, `${root}.cpio`)
-    return { root, ramdisk: `${root}.cpio` }
-  }
-
-  it("is the same, and so are the PCRs, whenever it is built", async () => {
-    const inputs = await makeInputs(dir)
-    const images = []
-    for (const name of ["root-1", "root-2"]) {
-      const { ramdisk } = await build(name)
-      const output = join(dir, `${name}.eif`)
-      const ramdisks = [...inputs.ramdisks.slice(0, 1), ramdisk]
-      images.push([await buildEif({ ...inputs, ramdisks }, output), await digest(output)])
-    }
-    expect(images[1]).toEqual(images[0])
-  })
-
-  it("holds Node.js, its libraries, the program and its addon, and nothing else", async () => {
-    const root = join(dir, "root-1")
-    const entries = await readdir(root, { recursive: true, withFileTypes: true })
-    const files = entries
-      .filter((entry) => !entry.isDirectory())
-      .map((entry) => join(entry.parentPath, entry.name).slice(root.length))
-    const libraries = files.filter((path) => /^\/(usr\/)?lib(64)?\//.test(path))
-    expect(files.filter((path) => !libraries.includes(path)).sort()).toEqual([
-      "/opt/tlskeep/enclave.mjs",
-      "/opt/tlskeep/tlskeep_addon.node",
-      "/usr/bin/node",
-    ])
-    expect(libraries.map((path) => path.replace(/.*\//, "")).sort()).toEqual(
-      [
-        ...["ld-linux-x86-64.so.2", "libc.so.6", "libdl.so.2", "libgcc_s.so.1", "libm.so.6"],
-        ...["libpthread.so.0", "libstdc++.so.6"],
-      ].sort(),
-    )
-    const sizes = await Promise.all(files.map(async (path) => (await stat(root + path)).size))
-    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(LIMIT_BYTES)
-    expect((await readFile(join(root, "opt/tlskeep/enclave.mjs"), "utf8")).length).toBeGreaterThan(
-      1_000_000,
-    )
-  })
-
-  it("runs by its own libraries alone", async () => {
-    const node = "/usr/bin/node"
-    const { stdout } = await execFileAsync(
-      "/usr/sbin/chroot",
-      [join(dir, "root-1"), node, "--version"],
-      {
-        env: { HOME: "/" },
-      },
-    )
-    expect(stdout.trim()).toBe(process.version)
   })
 })

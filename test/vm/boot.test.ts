@@ -3,7 +3,7 @@
  * and the one whose KMS is the simulator's, which serves a page. `make test-vm` runs this.
  */
 import { createHash, randomBytes } from "node:crypto"
-import { appendFile, readFile } from "node:fs/promises"
+import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { execa } from "execa"
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
@@ -38,25 +38,42 @@ vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 })
 
 const CLIENTS = 4
 
+/** Changes a byte of a program's first line, which is a comment. */
+async function changeOneByte(program: string): Promise<void> {
+  const bytes = await readFile(program)
+  const at = bytes.indexOf("\n") - 1
+  expect(bytes.subarray(0, 2).toString()).toBe("//")
+  bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at)
+  await writeFile(program, bytes)
+}
+
 const NAME = `in a virtual machine${isPrepared ? "" : " (TLSKEEP_VM is not set: run make test-vm)"}`
 
 describe.skipIf(!isPrepared)(NAME, () => {
   let testbed: Testbed
   let host: VmHost
+  const hosts: VmHost[] = []
   const agents: BackgroundProcess[] = []
   beforeAll(async () => {
     testbed = await Testbed.up()
-    host = await vmHost(testbed)
+    host = await newHost("vm")
   })
   afterAll(async () => {
     // Agents first: they would start another machine in the place of the one that ends.
     for (const agent of agents) await agent.stop()
-    for (const { EnclaveID } of host === undefined ? [] : await running()) {
-      await host.nitroCli("terminate-enclave", "--enclave-id", EnclaveID)
+    for (const each of hosts) {
+      for (const { EnclaveID } of await runningOn(each)) {
+        await each.nitroCli("terminate-enclave", "--enclave-id", EnclaveID)
+      }
     }
     await testbed?.down()
   })
-  const running = async () => (await host.nitroCli("describe-enclaves")) as RunningVm[]
+  const newHost = async (name: string, devices: string[] = []) => {
+    const made = await vmHost(testbed, name, devices)
+    hosts.push(made)
+    return made
+  }
+  const runningOn = async (one: VmHost) => (await one.nitroCli("describe-enclaves")) as RunningVm[]
 
   interface RunningVm {
     EnclaveID: string
@@ -80,7 +97,7 @@ describe.skipIf(!isPrepared)(NAME, () => {
 
   it("the production image, signed, boots and reads from its NSM the PCRs that tlskeep computed", async () => {
     const signing = await makeSigningFiles(testbed.dir, "P-384")
-    const image = await makeVmImage(testbed.dir, "production", "enclave", undefined, signing)
+    const image = await makeVmImage(testbed.dir, "production", "enclave", { signing })
     const run = (await host.nitroCli(
       ...["run-enclave", "--eif-path", image.path, "--enclave-name", "production"],
       ...["--cpu-count", "1", "--memory", "512"],
@@ -103,6 +120,29 @@ describe.skipIf(!isPrepared)(NAME, () => {
     await terminate("production")
   })
 
+  it("an enclave whose random numbers are not the NSM's does not serve, and ends", async () => {
+    const image = await makeVmImage(testbed.dir, "entropy", "enclave", {
+      firstModule: "virtio-rng",
+    })
+    const other = await newHost("rng", [
+      ...["-object", "rng-random,id=parent,filename=/dev/urandom"],
+      ...["-device", "virtio-rng-device,rng=parent"],
+    ])
+    const { EnclaveCID } = (await other.nitroCli(
+      ...["run-enclave", "--eif-path", image.path, "--enclave-name", "entropy"],
+      ...["--cpu-count", "1", "--memory", "512"],
+    )) as RunningVm
+    // What does not serve ends, and its machine with it.
+    await vi.waitFor(async () => expect(await runningOn(other)).toEqual([]), {
+      timeout: STEP_TIMEOUT_MS,
+      interval: 250,
+    })
+    const console = await consoleOf(other, EnclaveCID)
+    expect(console).toContain('"code":"entropy-source"')
+    expect(console).toContain("virtio_rng.0")
+    expect(console).not.toContain('"msg":"enclave serves"')
+  })
+
   /** A freshly booted enclave listens when Node.js is up. */
   async function connected(path: string): Promise<ControlClient> {
     const deadline = Date.now() + STEP_TIMEOUT_MS
@@ -122,7 +162,9 @@ describe.skipIf(!isPrepared)(NAME, () => {
     let keyArn: string
     let page: ServedPage
     beforeAll(async () => {
-      image = await makeVmImage(testbed.dir, "vm", "enclave-vm", trustingRootOf(testbed))
+      image = await makeVmImage(testbed.dir, "vm", "enclave-vm", {
+        change: trustingRootOf(testbed),
+      })
       keyArn = await keyReleasedTo(testbed, image)
     })
 
@@ -166,9 +208,11 @@ describe.skipIf(!isPrepared)(NAME, () => {
     })
 
     it("an image with one byte changed is refused by KMS", async () => {
-      const changed = await makeVmImage(testbed.dir, "changed", "enclave-vm", async (folder) => {
-        await trustingRootOf(testbed)(folder)
-        await appendFile(join(folder, "enclave.mjs"), "\n")
+      const changed = await makeVmImage(testbed.dir, "changed", "enclave-vm", {
+        change: async (folder) => {
+          await trustingRootOf(testbed)(folder)
+          await changeOneByte(join(folder, "enclave.mjs"))
+        },
       })
       expect(changed.pcrs.PCR1).toBe(image.pcrs.PCR1)
       expect(changed.pcrs.PCR0).not.toBe(image.pcrs.PCR0)
@@ -186,7 +230,9 @@ describe.skipIf(!isPrepared)(NAME, () => {
     })
 
     it("the same bundle gives the same image, byte for byte", async () => {
-      const again = await makeVmImage(testbed.dir, "again", "enclave-vm", trustingRootOf(testbed))
+      const again = await makeVmImage(testbed.dir, "again", "enclave-vm", {
+        change: trustingRootOf(testbed),
+      })
       const digest = async (path: string) =>
         createHash("sha256")
           .update(await readFile(path))

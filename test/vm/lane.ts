@@ -26,27 +26,32 @@ export interface VmImage {
 /** Memory of the machines: the image, unpacked beside its archive, and Node.js. */
 const MEMORY_MIB = 512
 
-/**
- * Builds an image of one of the bundles below `build/`.
- *
- * @param change - alters the bundle's folder, a copy, before it is packed.
- * @param signing - files in PEM that sign the image.
- */
+export interface VmImageOptions {
+  /** Alters the bundle's folder, a copy, before it is packed. */
+  change?: (folder: string) => Promise<void>
+  /** Files in PEM that sign the image. */
+  signing?: { key: string; certificate: string }
+  /** A kernel module that the guest loads before the NSM's. */
+  firstModule?: "virtio-rng"
+}
+
+/** Builds an image of one of the bundles below `build/`. */
 export async function makeVmImage(
   dir: string,
   name: string,
   bundle: "enclave" | "enclave-vm",
-  change: (folder: string) => Promise<void> = async () => {},
-  signing?: { key: string; certificate: string },
+  { change, signing, firstModule }: VmImageOptions = {},
 ): Promise<VmImage> {
   const folder = join(dir, `${name}-bundle`)
   await mkdir(dir, { recursive: true })
   await cp(join(CHECKOUT.root, "build", bundle), folder, { recursive: true })
-  await change(folder)
+  await change?.(folder)
   const path = join(dir, `${name}.eif`)
   const script = join(CHECKOUT.root, "scripts/vm/make-image.sh")
   const signer = signing === undefined ? [] : [signing.key, signing.certificate]
-  const { stdout } = await execa(script, [folder, path, ...signer], { env: { TLSKEEP_VM: CACHE } })
+  const { stdout } = await execa(script, [folder, path, ...signer], {
+    env: { TLSKEEP_VM: CACHE, FIRST_MODULE: firstModule ?? "" },
+  })
   return { path, pcrs: JSON.parse(stdout).Measurements }
 }
 
@@ -68,10 +73,15 @@ export interface VmHost {
   nitroCli(...args: string[]): Promise<unknown>
 }
 
-export async function vmHost(testbed: Testbed): Promise<VmHost> {
-  const dir = join(testbed.dir, "vm")
+/**
+ * @param name - of the host's folder in the testbed's.
+ * @param devices - that its machines have beside those of their kind, as QEMU's arguments.
+ */
+export async function vmHost(testbed: Testbed, name: string, devices: string[]): Promise<VmHost> {
+  const dir = join(testbed.dir, name)
   await mkdir(dir)
   const settings: VmSettings = {
+    devices,
     cache: CACHE,
     nitroPkiDir: testbed.info.nitroPkiDir,
     instanceId: INSTANCE_ID,

@@ -30,6 +30,8 @@ export interface MachineOptions {
   nitroPkiDir: string
   /** Sockets of the parent by port, which the guest reaches. */
   parentPorts: ReadonlyMap<number, string>
+  /** Devices that a machine has beside those of its kind, as QEMU's arguments. */
+  devices?: readonly string[]
 }
 
 export interface Machine {
@@ -116,6 +118,7 @@ function qemuArguments(options: MachineOptions): string[] {
     ...["-global", `virtio-nsm-device.chain=${join(dir, "nsm.pem")}`],
     ...["-display", "none", "-monitor", "none", "-nodefaults", "-no-reboot"],
     ...["-serial", `file:${join(dir, "console.log")}`],
+    ...(options.devices ?? []),
   ]
 }
 

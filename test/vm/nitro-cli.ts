@@ -20,6 +20,8 @@ const settingsSchema = z.strictObject({
   parentPorts: z.record(z.string(), z.string()),
   /** Memory of every machine, whatever it is asked for: what QEMU's boot needs beside the enclave. */
   memoryMib: z.int().optional(),
+  /** Further devices of every machine, as QEMU's arguments. */
+  devices: z.array(z.string()).optional(),
 })
 export type VmSettings = z.infer<typeof settingsSchema>
 
@@ -75,8 +77,10 @@ async function run(): Promise<VmEnclave> {
   mkdirSync(folder)
   const enclaveId = `${settings.instanceId}-enc${randomBytes(8).toString("hex")}`
   const memoryMib = settings.memoryMib ?? Number(values.memory)
+  const { devices = [], ...others } = settings
   const machine = await startMachine({
-    ...settings,
+    ...others,
+    devices,
     dir: folder,
     image: values["eif-path"] ?? "",
     cid,

@@ -17,7 +17,14 @@ export interface ServedPage {
 /** An emulated processor on a machine that others use too: everything takes its time. */
 export const STEP_TIMEOUT_MS = 240_000
 
-/** A KMS key that is released to an image whose PCR0, PCR1 and PCR2 are all those given. */
+/** PCRs that nothing extends. Only locked ones are in a document, and so can meet a condition. */
+const LOCKED_AT_BOOT = [16, 31]
+const ZERO = "00".repeat(48)
+
+/**
+ * A KMS key that is released to an image whose PCR0, PCR1 and PCR2 are all those given, once it has
+ * locked the PCRs that it could extend.
+ */
 export async function keyReleasedTo(testbed: Testbed, { pcrs }: VmImage): Promise<string> {
   const policy = JSON.parse(releaseKeyPolicy({ pcr0: pcrs.PCR0 }))
   const release = policy.Statement.find(({ Sid }: { Sid: string }) => Sid === "ReleaseToTheEnclave")
@@ -25,6 +32,7 @@ export async function keyReleasedTo(testbed: Testbed, { pcrs }: VmImage): Promis
     "kms:RecipientAttestation:PCR0": pcrs.PCR0,
     "kms:RecipientAttestation:PCR1": pcrs.PCR1,
     "kms:RecipientAttestation:PCR2": pcrs.PCR2,
+    ...Object.fromEntries(LOCKED_AT_BOOT.map((n) => [`kms:RecipientAttestation:PCR${n}`, ZERO])),
   })
   return seedKmsKey({ dir: testbed.info.dir, policy: JSON.stringify(policy) })
 }
