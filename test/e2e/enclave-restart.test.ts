@@ -1,4 +1,5 @@
 /** The enclave is ended and comes back while Apache serves: handshakes wait, none fails. */
+import { readFile } from "node:fs/promises"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, assert, beforeAll, expect, test, vi } from "vitest"
 import { childPids } from "../../sim/testbed/child-pids.js"
@@ -34,6 +35,10 @@ async function underLoad(
   await load.stop()
 
   expect(load.failures).toEqual([])
+  // Also from workers, which could not open the file themselves.
+  const logged = await readFile(deployment.apache.moduleLog, "utf8")
+  expect(logged).toMatch(/warning tlskeep-pkcs11\[\d+\]: no connection to the enclave: /)
+  expect(logged).toMatch(/info tlskeep-pkcs11\[\d+\]: connected to the enclave again/)
   const after = await deployment.status()
   expect(after.bootedAt).toBeGreaterThan(bootedAt)
   expect(await deployment.signatures()).toBeGreaterThan(100)
