@@ -114,6 +114,11 @@ export class Apache implements WebServer {
     return join(this.#options.dir, "httpd.pid")
   }
 
+  /** The token module's own. */
+  get moduleLog(): string {
+    return join(this.#options.dir, "pkcs11.log")
+  }
+
   get errorLog(): string {
     return join(this.#options.dir, "error.log")
   }
@@ -124,7 +129,7 @@ export class Apache implements WebServer {
       PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin",
       OPENSSL_CONF: this.opensslConf,
       TLSKEEP_ENDPOINT_FILE: this.#options.endpointFile,
-      TLSKEEP_LOG: join(this.#options.dir, "pkcs11.log"),
+      TLSKEEP_LOG: this.moduleLog,
       ...this.#options.env,
       // mod_ssl prefers the engine wherever OpenSSL finds one: here it finds none.
       ...(this.#options.binding === "provider" ? { OPENSSL_ENGINES: this.#options.dir } : {}),
