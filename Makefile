@@ -59,8 +59,8 @@ eif: dist image ## Pack it into EIF by nitro-cli, signed with PRIVATE_KEY and SI
 boot-time: sim-image ## Measure how long the enclave's program takes from its start to serving
 	@node scripts/boot-time.mjs
 
-test-container: build ## Build the container image by buildah on a base of debootstrap's, and look into it
-	@scripts/container/run-tests.sh
+test-container: build ## Build the container image by buildah on a base of debootstrap's, look into it, and test what is in it by its Node.js
+	@scripts/container/run-tests.sh && scripts/container/node-tests.sh
 
 test-vm: build ## Boot the enclave image in a virtual machine and serve a page from it
 	@scripts/vm/run-tests.sh

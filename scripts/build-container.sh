@@ -25,7 +25,7 @@ esac
 if ! [[ ${NODE_IMAGE:-} =~ ^([a-z0-9][a-zA-Z0-9._:/-]*@sha256:[0-9a-f]{64}|localhost/[a-z0-9][a-z0-9._:/-]*)$ ]]; then
   refuse "NODE_IMAGE has to name a Debian 12 with Node.js 24 by digest, as in
   NODE_IMAGE=node:24-bookworm@sha256:<64 hex digits>
-not '${NODE_IMAGE:-}'. 'docker buildx imagetools inspect node:24-bookworm' prints today's digest; keep it with what
+not '${NODE_IMAGE:-}'. 'docker pull node:24-bookworm' prints today's digest; keep it with what
 you release. (The simulator's image, which needs no container, is 'make sim-image'.)"
 fi
 

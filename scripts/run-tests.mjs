@@ -49,15 +49,21 @@ const longest = {
 }
 const afterwards = []
 // What these are made of is not to be had everywhere, and their first runs take minutes: they are asked for.
-for (const { variable, name, script } of [
-  { variable: "TLSKEEP_TEST_CONTAINER", name: "container image", script: "scripts/container" },
-  { variable: "TLSKEEP_TEST_VM", name: "virtual machine", script: "scripts/vm" },
-]) {
+const CONTAINER = "TLSKEEP_TEST_CONTAINER"
+for (const [index, { variable, name, script }] of [
+  { variable: CONTAINER, name: "container image", script: "scripts/container/run-tests.sh" },
+  {
+    variable: CONTAINER,
+    name: "what is in the image, by its Node.js",
+    script: "scripts/container/node-tests.sh",
+  },
+  { variable: "TLSKEEP_TEST_VM", name: "virtual machine", script: "scripts/vm/run-tests.sh" },
+].entries()) {
   if (process.env[variable] !== "1") continue
-  const report = join(reports, `${variable}.json`)
+  const report = join(reports, `image-${index}.json`)
   afterwards.push({
     name,
-    command: [`${script}/run-tests.sh`, "--reporter=json", `--outputFile.json=${report}`],
+    command: [script, "--reporter=json", `--outputFile.json=${report}`],
     counts: countsOfVitest,
     report,
     // The lane has said why.

@@ -40,6 +40,7 @@ describe.each([
   ["vm/run-tests.sh", "package lists of the suites that are needed"],
   ["container/prepare.sh", "package lists"],
   ["container/run-tests.sh", "package lists"],
+  ["container/node-tests.sh", "package lists"],
 ])("scripts/%s", (script, step) => {
   it.each([
     ["no mirror", NO_MIRROR, "this machine's apt has no Debian mirror to take packages from"],
