@@ -47,17 +47,19 @@ describe("scripts/build-container.sh", () => {
     await expect(argumentsOf("docker")).rejects.toMatchObject({ code: "ENOENT" })
   })
 
-  it.each([DIGEST, `registry.example:5000/a/node@sha256:${"0f".repeat(32)}`, "localhost/node:24"])(
-    "builds on %s",
-    async (base) => {
-      const { code, stdout } = await build({ NODE_IMAGE: base }, "example:1")
-      expect([code, stdout]).toEqual([0, "image: example:1\n"])
-      const passed = await argumentsOf("docker")
-      expect(passed).toContain(`NODE_IMAGE=${base}`)
-      expect(passed).toContain("IMAGE=enclave")
-      expect(passed).toContain("example:1")
-    },
-  )
+  it.each([
+    DIGEST,
+    `node@sha256:${"0f".repeat(32)}`,
+    `registry.example:5000/a/node@sha256:${"0f".repeat(32)}`,
+    "localhost/node:24",
+  ])("builds on %s", async (base) => {
+    const { code, stdout } = await build({ NODE_IMAGE: base }, "example:1")
+    expect([code, stdout]).toEqual([0, "image: example:1\n"])
+    const passed = await argumentsOf("docker")
+    expect(passed).toContain(`NODE_IMAGE=${base}`)
+    expect(passed).toContain("IMAGE=enclave")
+    expect(passed).toContain("example:1")
+  })
 
   it("packs the program that IMAGE names, and no other than there are", async () => {
     expect((await build({ NODE_IMAGE: DIGEST, IMAGE: "enclave-general" })).code).toBe(0)

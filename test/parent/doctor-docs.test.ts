@@ -73,7 +73,7 @@ it("shows how the agent is configured as the agent takes it", async () => {
 it("prints policies that are JSON, once the shell has filled the names in", async () => {
   const text = await readFile(join(ROOT, "docs/ec2.md"), "utf8")
   const measurements = JSON.stringify({ Measurements: { PCR0: "ab".repeat(48) } }, null, 2)
-  const [, extract = ""] = /^pcr0=\$\((sed .*) measurements\.json\)$/m.exec(text) ?? []
+  const [, extract = ""] = /^pcr0=\$\((sed .*) tlskeep\.pcrs\.json\)$/m.exec(text) ?? []
   const pcr0 = shell(extract, {}, measurements).trim()
   expect(pcr0).toBe("ab".repeat(48))
   const key = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd"
