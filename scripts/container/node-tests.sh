@@ -6,4 +6,5 @@ cd "$(dirname "$0")/../.."
 . scripts/lane.sh
 prepared_by scripts/container/prepare.sh
 echo "Node.js $("$ready/node/node" --version)"
-"$ready/node/node" node_modules/vitest/vitest.mjs run test/enclave test/addon test/nsm test/attestation test/shared "$@"
+"$ready/node/node" node_modules/vitest/vitest.mjs run test/enclave test/addon test/nsm test/attestation test/shared \
+  --reporter=default "$@"
