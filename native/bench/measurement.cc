@@ -9,6 +9,7 @@
 
 #include "digest.h"
 #include "file_key.h"
+#include "process_memory.h"
 #include "public_key.h"
 #include "stopwatch.h"
 #include "token_module.h"
@@ -20,6 +21,7 @@ namespace {
 class Keys {
  public:
   Keys(const Options& options, ProcessResult& result) : options_(options) {
+    const double before = PrivateKib();
     if (options.module.empty()) {
       file_.emplace(FileKey::FromFile(options.key_file));
     } else {
@@ -29,6 +31,7 @@ class Keys {
       tokens_ = module_->FindKeys(options.token, options.label, options.pin);
     }
     result.keys = size();
+    result.module_private_kib = std::max(0.0, PrivateKib() - before);
   }
 
   std::size_t size() const { return file_ ? 1 : tokens_.size(); }

@@ -16,6 +16,7 @@ struct ProcessResult {
   std::uint64_t keys = 0;
   double load_us = 0;
   double initialize_us = 0;
+  double module_private_kib = 0;  // private memory that loading the module, login and search have added
   double first_signature_us = 0;  // from C_Initialize's end: login, search and one signature
   char first_error[160] = {};
 };

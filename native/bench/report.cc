@@ -39,6 +39,7 @@ void Add(ProcessResult& sum, const ProcessResult& one) {
   sum.keys = std::max(sum.keys, one.keys);
   sum.load_us = std::max(sum.load_us, one.load_us);
   sum.initialize_us = std::max(sum.initialize_us, one.initialize_us);
+  sum.module_private_kib = std::max(sum.module_private_kib, one.module_private_kib);
   sum.first_signature_us = std::max(sum.first_signature_us, one.first_signature_us);
 }
 
@@ -63,6 +64,7 @@ std::string ToJson(const Options& options, const Totals& totals) {
            Field("cpu_others_us_per_op", per_operation(totals.cpu_others_seconds)),
            Field("load_us", totals.sum.load_us),
            Field("initialize_us", totals.sum.initialize_us),
+           Field("module_private_kib", totals.sum.module_private_kib),
            Field("first_signature_us", totals.sum.first_signature_us),
            Field("verified", totals.sum.verified),
            Field("errors", totals.sum.errors),
