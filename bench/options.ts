@@ -1,21 +1,11 @@
 /** The command line of the benchmark. */
 import { parseArgs } from "node:util"
 import { CodedError } from "../shared/errors.js"
-import type { ProfileName } from "./profile.js"
-
-export const SECTIONS = [
-  "handshakes",
-  "signatures",
-  "round-trips",
-  "scale",
-  "startup",
-  "instructions",
-] as const
-export type Section = (typeof SECTIONS)[number]
+import { PROFILES, type ProfileName, SECTIONS, type Section } from "./profile.js"
 
 export interface Options {
   profile: ProfileName
-  /** All of them unless some are named. */
+  /** The profile's unless some are named. */
   sections: readonly Section[]
   /** Folder for `latest.json` and `latest.svg`. */
   out: string
@@ -32,7 +22,8 @@ export function parseOptions(args: readonly string[], defaultOut: string): Optio
   if (rest.length > 0 || (profile !== "quick" && profile !== "full")) {
     throw new CodedError("bad-option", "the benchmark is `quick` or `full`")
   }
-  const sections = values.only === undefined ? SECTIONS : values.only.split(",").map(sectionOf)
+  const sections =
+    values.only === undefined ? PROFILES[profile].sections : values.only.split(",").map(sectionOf)
   return { profile, sections, out: values.out ?? defaultOut }
 }
 

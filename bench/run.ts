@@ -2,6 +2,7 @@
 
 import { BenchHost } from "./host/bench-host.js"
 import { loadAverage, machineOf, versions } from "./host/machine.js"
+import { measureAgentMemory } from "./measure/agent-memory.js"
 import { measureHandshakes, startServers } from "./measure/handshakes.js"
 import { measureInstructions } from "./measure/instructions.js"
 import { measureMemory } from "./measure/memory.js"
@@ -9,8 +10,7 @@ import { measureRoundTrips } from "./measure/round-trips.js"
 import { measureScale } from "./measure/scale.js"
 import { measureSignatures } from "./measure/signatures.js"
 import { measureStartup } from "./measure/startup.js"
-import type { Section } from "./options.js"
-import type { Profile, Say } from "./profile.js"
+import type { Profile, Say, Section } from "./profile.js"
 import { type Report, reportSchema, SCHEMA_VERSION } from "./report/schema.js"
 import { judge } from "./report/targets.js"
 
@@ -78,7 +78,11 @@ async function measure(
   }
   if (wants("scale")) measured.scale.push(...(await measureScale(host, profile.scale, say)))
   if (wants("startup")) {
-    measured.startup.push(...(await measureStartup(host, profile.startup.rounds, say)))
+    const { rounds, agentTokens } = profile.startup
+    measured.startup.push(...(await measureStartup(host, rounds, say)))
+    const agents = await measureAgentMemory(host, agentTokens, say)
+    measured.startup.push(...agents.startup)
+    measured.memory.push(...agents.memory)
   }
   if (wants("instructions")) {
     const { signatures } = profile.instructions

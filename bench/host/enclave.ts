@@ -1,14 +1,16 @@
 /** An enclave of the simulator with tokens brought in straight over its control socket, without an agent. */
 import { randomBytes, X509Certificate } from "node:crypto"
+import { EncryptCommand, type KMSClient } from "@aws-sdk/client-kms"
 import pLimit from "p-limit"
 import { z } from "zod"
 import { ControlClient } from "../../parent/enclave-host/control-client.js"
 import { formatAddress } from "../../shared/address.js"
+import { CodedError } from "../../shared/errors.js"
 import { CONTROL_PORT, SIGNING_PORT } from "../../shared/protocol/limits.js"
 import { encryptionContextFor } from "../../shared/public-key.js"
 import { currentRoleSession, SESSION_TTL_SECS } from "../../sim/iam/principals.js"
 import { REGION, simPaths, vsockPath } from "../../sim/paths.js"
-import { encryptUnderKey } from "../../sim/seed.js"
+import { simKmsClient } from "../../sim/seed.js"
 import { CHECKOUT } from "../../sim/testbed/checkout.js"
 import { childPids } from "../../sim/testbed/child-pids.js"
 import type { Testbed } from "../../sim/testbed/testbed.js"
@@ -76,7 +78,14 @@ export class Enclave {
   /** Brings tokens in through the simulated KMS, as an agent would. */
   async provision(tokens: readonly { label: string; web: WebCertificate }[]): Promise<void> {
     const limit = pLimit(PARALLEL)
-    await Promise.all(tokens.map(({ label, web }) => limit(() => this.#provisionOne(label, web))))
+    const kms = simKmsClient(this.#testbed.info.dir)
+    try {
+      const one = (token: { label: string; web: WebCertificate }) =>
+        limit(() => this.#provisionOne(token, kms))
+      await Promise.all(tokens.map(one))
+    } finally {
+      kms.destroy()
+    }
   }
 
   async stop(): Promise<void> {
@@ -84,14 +93,22 @@ export class Enclave {
     await this.#testbed.nitroCli("terminate-enclave", "--enclave-name", this.#name)
   }
 
-  async #provisionOne(label: string, web: WebCertificate): Promise<void> {
+  async #provisionOne(
+    { label, web }: { label: string; web: WebCertificate },
+    kms: KMSClient,
+  ): Promise<void> {
     const { dir } = this.#testbed.info
     const leaf = new X509Certificate(web.certificate)
     const encryptionContext = encryptionContextFor(leaf)
-    const encryptedPrivateKey = await encryptUnderKey({
-      ...{ dir, keyArn: this.#keyArn, encryptionContext },
-      plaintext: Buffer.from(web.privateKey),
-    })
+    // One client for all of them: a thousand TLS handshakes with KMS would take longer than the rest.
+    const { CiphertextBlob: encryptedPrivateKey } = await kms.send(
+      new EncryptCommand({
+        KeyId: this.#keyArn,
+        Plaintext: Buffer.from(web.privateKey),
+        EncryptionContext: encryptionContext,
+      }),
+    )
+    if (encryptedPrivateKey === undefined) throw new CodedError("no-answer", "KMS gave no blob")
     const { accessKeyId, secretAccessKey, sessionToken } = currentRoleSession(
       simPaths(dir),
       SESSION_TTL_SECS,
