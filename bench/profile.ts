@@ -53,7 +53,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     scale: { keys: [1, 16], connections: [1, 50], ...{ rounds: 3, seconds: 0.6 } },
     roundTrips: { handshakes: 10 },
     startup: { rounds: 1, agentTokens: [1] },
-    instructions: { signatures: 200 },
+    instructions: { signatures: 50 },
   },
   full: {
     name: "full",
@@ -75,6 +75,6 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     scale: { keys: [1, 16, 128, 1_000], connections: [1, 50, 500], ...{ rounds: 5, seconds: 1.5 } },
     roundTrips: { handshakes: 50 },
     startup: { rounds: 5, agentTokens: [1, 16, 128] },
-    instructions: { signatures: 1_000 },
+    instructions: { signatures: 200 },
   },
 }

@@ -1,10 +1,15 @@
 /** The contenders of the handshakes: the same Apache and key, and the key in five places. */
+import { readdir } from "node:fs/promises"
 import { join } from "node:path"
+import { CHECKOUT } from "../../sim/testbed/checkout.js"
 import type { Site } from "../../sim/testbed/site.js"
 import type { BenchHost } from "../host/bench-host.js"
 import { P11_KIT_CLIENT, P11KitServer, SOFTHSM_MODULE } from "../host/softhsm.js"
+import { runSignLoad } from "../measure/sign-load.js"
 import type { ServedKeyType } from "../report/schema.js"
 import { HttpsServer } from "./https-server.js"
+
+const WARM_UP_SECONDS = 2
 
 /** The key in a file: the baseline. */
 export class KeyFileServer extends HttpsServer {
@@ -24,6 +29,11 @@ export class TlskeepEngineServer extends HttpsServer {
   async prepare(): Promise<void> {
     this.#site = await this.host.site(this.keyType)
     this.take(this.#site.server)
+  }
+
+  override async start(): Promise<void> {
+    await super.start()
+    if (this.#site !== undefined) await warmUpEnclave(this.host, this.#site, this.keyType)
   }
 
   override async pids(): Promise<number[]> {
@@ -98,6 +108,26 @@ export async function startRemote(host: BenchHost, socket: string): Promise<P11K
   const remote = await P11KitServer.start(await host.softhsm(), socket)
   host.testbed.stopWithAll(remote)
   return remote
+}
+
+/**
+ * Some ten thousand signatures: an enclave serves for weeks, and its JavaScript is compiled after its first
+ * minutes. Handshakes alone would take as many to come to that.
+ */
+async function warmUpEnclave(host: BenchHost, site: Site, keyType: ServedKeyType): Promise<void> {
+  const [pin = ""] = await readdir(join(site.runDir, "pins"))
+  await runSignLoad({
+    with: {
+      module: CHECKOUT.module,
+      token: site.token.label,
+      pinFile: join(site.runDir, "pins", pin),
+      env: {
+        TLSKEEP_ENDPOINT_FILE: join(site.runDir, "endpoint"),
+        TLSKEEP_LOG: join(host.dir, "log", "load.log"),
+      },
+    },
+    ...{ keyType, threads: 16, seconds: WARM_UP_SECONDS, warmupSeconds: 0 },
+  })
 }
 
 /** Agent and enclave of a site. */

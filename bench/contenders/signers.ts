@@ -79,8 +79,8 @@ export class TlskeepSigner extends Signer {
   }
 
   override async stop(): Promise<void> {
-    await this.#enclave?.stop()
     this.#enclave = undefined
+    await this.host.stopEnclave("signatures")
   }
 
   override async pids(): Promise<number[]> {

@@ -90,6 +90,13 @@ export class BenchHost {
     return this.#once(`enclave-${name}`, () => Enclave.start(this.testbed, name))
   }
 
+  /** Ends it; the next of that name is another. */
+  async stopEnclave(name: string): Promise<void> {
+    const enclave = (await this.#shared.get(`enclave-${name}`)) as Enclave | undefined
+    this.#shared.delete(`enclave-${name}`)
+    await enclave?.stop()
+  }
+
   softhsm(): Promise<SofthsmToken> {
     return this.#once("softhsm", () => SofthsmToken.create(join(this.dir, "softhsm")))
   }

@@ -40,13 +40,14 @@ export async function measureScale(
   profile: ScaleProfile,
   say: Say,
 ): Promise<Scale[]> {
-  const enclaves: Enclave[] = []
+  const names: string[] = []
   try {
     const byKeys: Point[] = []
     for (const value of profile.keys) {
       say(`an enclave with ${value} ${KEY_TYPE} ${value === 1 ? "key" : "keys"}`)
-      const enclave = await host.enclave(`scale-${value}`)
-      enclaves.push(enclave)
+      const name = `scale-${value}`
+      names.push(name)
+      const enclave = await host.enclave(name)
       await enclave.provision(await tokens(host, value))
       const load = await loadOn(host, enclave, { threads: THREADS })
       byKeys.push({ name: `${value}`, what: "keys", value, enclave, load })
@@ -65,7 +66,7 @@ export async function measureScale(
       ...(await measurePoints(byConnections, profile, say)),
     ]
   } finally {
-    for (const enclave of enclaves) await enclave.stop()
+    for (const name of names) await host.stopEnclave(name)
   }
 }
 

@@ -26,7 +26,7 @@ export async function measureStartup(
   for (let round = 0; round < rounds; round++) {
     loaded.push(await runSignLoad({ with: target, keyType: KEY_TYPE, count: 1, warmupSeconds: 0 }))
   }
-  await enclave.stop()
+  await host.stopEnclave("startup")
   say("an agent's start to the first signature")
   const started: number[] = []
   for (let round = 0; round < rounds; round++) started.push(await agentToSignature(host, round))
