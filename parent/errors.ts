@@ -98,7 +98,6 @@ export class AgentError extends CodedError<AgentErrorCode> {
     options: { advice?: string; cause?: unknown } = {},
   ) {
     super(code, message, { cause: options.cause })
-    this.name = "AgentError"
     this.advice = options.advice ?? ""
   }
 }

@@ -9,7 +9,7 @@ export class CodedError<Code extends string = string> extends Error {
 
   constructor(code: Code, message: string, options?: { cause?: unknown }) {
     super(message, options)
-    this.name = "CodedError"
+    this.name = new.target.name
     this.code = code
   }
 }

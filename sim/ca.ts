@@ -4,10 +4,10 @@
  */
 import "reflect-metadata" // @peculiar/x509 does not load without it
 import { randomBytes, webcrypto } from "node:crypto"
-import { join } from "node:path"
 import * as x509 from "@peculiar/x509"
-import { readIfThere, writeFileInOneStep } from "./files.js"
+import { writeFileInOneStep } from "./files.js"
 import { IAM_HOST, KMS_HOST, S3_HOST, type SimPaths } from "./paths.js"
+import { hasIdentities, identityFiles, TLS_SERVICES, type TlsService } from "./server-identity.js"
 
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" }
 const CA_NAME = "CN=tlskeep simulator CA, O=tlskeep simulator"
@@ -20,17 +20,7 @@ const SERVER_NAMES = {
   kms: [KMS_HOST, "localhost"],
   s3: [S3_HOST, `*.${S3_HOST}`, "localhost", "*.localhost"],
   iam: [IAM_HOST, "localhost"],
-} as const
-
-/** Services with a certificate of their own. */
-export type TlsService = keyof typeof SERVER_NAMES
-const SERVICES = Object.keys(SERVER_NAMES) as TlsService[]
-
-/** What an HTTPS server needs: PEM certificate chain and PKCS#8 key. */
-export interface ServerIdentity {
-  cert: Buffer
-  key: Buffer
-}
+} as const satisfies Record<TlsService, readonly string[]>
 
 x509.cryptoProvider.set(webcrypto)
 
@@ -39,8 +29,7 @@ x509.cryptoProvider.set(webcrypto)
  * the services existed gets a new CA, since the old one's key is kept nowhere.
  */
 export async function ensureCa(paths: SimPaths): Promise<void> {
-  const needed = [paths.caFile, ...SERVICES.map((name) => identityFiles(paths, name).certFile)]
-  if (needed.every((file) => readIfThere(file) !== undefined)) return
+  if (hasIdentities(paths)) return
   const caKeys = await generateKeys()
   const caCert = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumber(),
@@ -57,27 +46,11 @@ export async function ensureCa(paths: SimPaths): Promise<void> {
       await x509.SubjectKeyIdentifierExtension.create(caKeys.publicKey),
     ],
   })
-  for (const service of SERVICES) {
+  for (const service of TLS_SERVICES) {
     await issueServerCertificate(paths, service, caCert, caKeys)
   }
   // Last, since its presence says that the rest is there. The CA's own key is kept nowhere.
   writeFileInOneStep(paths.caFile, `${caCert.toString("pem")}\n`)
-}
-
-/** Reads the identity of one service, as {@link ensureCa} left it. */
-export function readServerIdentity(paths: SimPaths, service: TlsService): ServerIdentity {
-  const { certFile, keyFile } = identityFiles(paths, service)
-  const cert = readIfThere(certFile)
-  const key = readIfThere(keyFile)
-  if (cert === undefined || key === undefined) throw new Error(`${certFile} is missing`)
-  return { cert, key }
-}
-
-function identityFiles(paths: SimPaths, service: TlsService) {
-  return {
-    certFile: join(paths.caDir, `${service}.pem`),
-    keyFile: join(paths.caDir, `${service}.key`),
-  }
 }
 
 async function issueServerCertificate(

@@ -3,12 +3,11 @@ import { Command } from "commander"
 import { pino } from "pino"
 import { CodedError } from "../shared/errors.js"
 import { acmCommand } from "./acm/command.js"
-import { ensureCa } from "./ca.js"
 import { ensurePrincipals, SESSION_TTL_SECS } from "./iam/principals.js"
 import { stopWithParent } from "./lifecycle.js"
 import { type SimPaths, simPaths } from "./paths.js"
+import { ensureIdentities } from "./server-identity.js"
 import { runIam, runImds, runKms, runS3, runVsockProxy } from "./services.js"
-import { startSimulator } from "./up.js"
 
 interface ServiceFlags {
   dir: string
@@ -70,12 +69,13 @@ function service(name: string): Command {
 
 async function prepare(flags: ServiceFlags, name: string) {
   const paths = simPaths(flags.dir)
-  await ensureCa(paths)
+  await ensureIdentities(paths)
   ensurePrincipals(paths)
   return { paths, port: wholeNumber(flags.port), log: pino({ name: `sim-${name}` }) }
 }
 
 async function up({ dir, record }: { dir: string; record: boolean }): Promise<void> {
+  const { startSimulator } = await import("./up.js")
   const paths: SimPaths = simPaths(dir)
   const simulator = await startSimulator(
     paths,

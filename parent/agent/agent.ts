@@ -23,6 +23,8 @@ export interface AgentDeps {
 
 const FIRST_RETRY_MS = 250
 const MAX_RETRY_MS = 30_000
+/** Many times what 128 tokens take that are all brought in at once, with everything slow. */
+const STUCK_MS = 30 * 60_000
 /** An enclave that lived so long is not one that is lost at every start. */
 const STABLE_MS = 60_000
 
@@ -116,6 +118,11 @@ export class Agent implements AgentControl {
     this.#replacement?.reject(
       new AgentError("enclave-unreachable", "the agent ended before the enclave was replaced"),
     )
+  }
+
+  /** Whether it gets anywhere, for a watchdog: not if some round takes longer than any can. */
+  get isAlive(): boolean {
+    return this.#deps.keepers.every(({ roundTakesMs }) => roundTakesMs < STUCK_MS)
   }
 
   async status(): Promise<AgentStatus> {

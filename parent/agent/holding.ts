@@ -206,9 +206,11 @@ export class Holding {
     if (former === undefined || this.has(object) === "current") this.#scheduleRefresh(0)
     const staged = this.has(object) === "next"
     const { keyType, keyId } = this.#description
+    // The description is the current key's.
+    const about = staged ? {} : { keyType, keyId }
     const durationMs = Math.round(performance.now() - startedAt)
     log.info(
-      { fingerprint: keyFingerprint(object), keyType, keyId, staged, durationMs },
+      { fingerprint: keyFingerprint(object), ...about, staged, durationMs },
       "token provisioned",
     )
   }

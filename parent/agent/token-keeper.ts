@@ -49,6 +49,8 @@ export class TokenKeeper {
   #prepared: Holding | undefined
   /** What the server did not serve by when it was on trial, and when it may be again. */
   #harmful: { object: KeyObject; error: AgentError; waitMs: number; notBefore: number } | undefined
+  /** By the monotonic clock; none between rounds. */
+  #roundBegan: number | undefined
   #failures = 0
   #error: ErrorRecord | undefined
   #syncedAt: number | undefined
@@ -77,6 +79,7 @@ export class TokenKeeper {
     let retryMs = FIRST_RETRY_MS
     while (!signal.aborted) {
       let waitMs: number
+      this.#roundBegan = performance.now()
       try {
         await this.#round(holding, signal)
         this.#succeeded()
@@ -89,6 +92,8 @@ export class TokenKeeper {
         retryMs = Math.min(retryMs * 2, MAX_RETRY_MS)
         this.#failed(error, waitMs)
         log.error({ ...errorFields(error), retryInMs: waitMs }, "token not in order")
+      } finally {
+        this.#roundBegan = undefined
       }
       tried?.()
       await sleep(waitMs, undefined, { signal }).catch(() => {})
@@ -123,6 +128,11 @@ export class TokenKeeper {
     await taking.bring(object, this.#published, { endpointFile, signal })
     if (serving.has(object) === "current") await taking.activate(object)
     this.#prepared = taking
+  }
+
+  /** How long the round takes that is under way, ms; 0 between rounds. Each of its steps has a time-out. */
+  get roundTakesMs(): number {
+    return this.#roundBegan === undefined ? 0 : performance.now() - this.#roundBegan
   }
 
   status(now = Date.now()): TokenStatus {

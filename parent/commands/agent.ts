@@ -40,7 +40,8 @@ export async function agentCommand(options: AgentOptions): Promise<number> {
 async function serve(config: Config, { agent, runDir }: CreatedAgent, log: Logger): Promise<void> {
   const stop = new AbortController()
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop.abort())
-  const notifier = startNotifier({ environment: process.env, pid: process.pid, log })
+  const alive = () => agent.isAlive
+  const notifier = startNotifier({ environment: process.env, pid: process.pid, log, alive })
   const api = await startAgentApi({
     control: agent,
     socketPath: runDir.agentSocket,

@@ -43,9 +43,4 @@ export type EifErrorCode =
   | "output-failed"
 
 /** A refused or failed enclave image file. */
-export class EifError extends CodedError<EifErrorCode> {
-  constructor(code: EifErrorCode, message: string, options?: { cause?: unknown }) {
-    super(code, message, options)
-    this.name = "EifError"
-  }
-}
+export class EifError extends CodedError<EifErrorCode> {}

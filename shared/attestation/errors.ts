@@ -27,9 +27,4 @@ export type AttestationErrorCode =
   | "nonce-mismatch"
 
 /** A refused attestation document. */
-export class AttestationError extends CodedError<AttestationErrorCode> {
-  constructor(code: AttestationErrorCode, message: string, options?: { cause?: unknown }) {
-    super(code, message, options)
-    this.name = "AttestationError"
-  }
-}
+export class AttestationError extends CodedError<AttestationErrorCode> {}

@@ -1,10 +1,10 @@
 /** `main.js acm associate`: a certificate from files, associated with a role of the simulator. */
 import { readFileSync } from "node:fs"
 import { Command, type OptionValues } from "commander"
-import { ensureCa } from "../ca.js"
 import { ensurePrincipals, instanceRole } from "../iam/principals.js"
 import { ACCOUNT_ID, simPaths } from "../paths.js"
-import { type AssociationAnswer, associateCertificate, certificateArn } from "./associate.js"
+import { ensureIdentities } from "../server-identity.js"
+import type { AssociationAnswer } from "./associate.js"
 
 /** The `acm` command with its one subcommand; prints what the AWS CLI does, and the ARNs used. */
 export function acmCommand(): Command {
@@ -26,8 +26,9 @@ export function acmCommand(): Command {
 }
 
 async function associate(flags: OptionValues): Promise<AssociationAnswer & Names> {
+  const { associateCertificate, certificateArn } = await import("./associate.js")
   const paths = simPaths(flags.dir)
-  await ensureCa(paths)
+  await ensureIdentities(paths)
   ensurePrincipals(paths)
   const names = {
     CertificateArn: flags.certificateArn ?? certificateArn(ACCOUNT_ID),

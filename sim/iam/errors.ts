@@ -20,11 +20,6 @@ export type IamErrorCode = keyof typeof STATUS
 
 /** A refusal; `code` is the error's name on the wire. */
 export class IamError extends CodedError<IamErrorCode> {
-  constructor(code: IamErrorCode, message: string, options?: { cause?: unknown }) {
-    super(code, message, options)
-    this.name = "IamError"
-  }
-
   get httpStatus(): number {
     return STATUS[this.code]
   }

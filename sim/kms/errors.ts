@@ -29,11 +29,6 @@ export type KmsErrorCode = keyof typeof STATUS
 
 /** A refusal; `code` is the exception's name on the wire. */
 export class KmsError extends CodedError<KmsErrorCode> {
-  constructor(code: KmsErrorCode, message: string, options?: { cause?: unknown }) {
-    super(code, message, options)
-    this.name = "KmsError"
-  }
-
   get httpStatus(): number {
     return STATUS[this.code]
   }

@@ -23,11 +23,6 @@ export type NitroCliErrorCode = keyof typeof TITLES
 
 /** A refusal of nitro-cli. */
 export class NitroCliError extends CodedError<NitroCliErrorCode> {
-  constructor(code: NitroCliErrorCode, detail: string, options?: { cause?: unknown }) {
-    super(code, detail, options)
-    this.name = "NitroCliError"
-  }
-
   /** What goes to stderr. */
   get report(): string {
     return `[ ${this.code} ] ${TITLES[this.code]}. ${this.message}`

@@ -3,7 +3,7 @@
  * has beside its application, the simulator's kernel and ramdisk, is the same for all.
  */
 import { readFileSync, statSync } from "node:fs"
-import { PCR_BYTES, pcr3OfRole, pcr4OfInstance, pcrOfImage } from "../nsm/index.js"
+import { PCR_BYTES, pcr3OfRole, pcr4OfInstance, pcrOfImage } from "../nsm/measurements.js"
 import { INSTANCE_ID, ROLE_ARN } from "../paths.js"
 import { NitroCliError } from "./errors.js"
 import type { Enclave } from "./state.js"

@@ -30,11 +30,6 @@ export type S3ErrorCode = keyof typeof STATUS
 
 /** A refusal; `code` is the error's name on the wire. */
 export class S3Error extends CodedError<S3ErrorCode> {
-  constructor(code: S3ErrorCode, message: string, options?: { cause?: unknown }) {
-    super(code, message, options)
-    this.name = "S3Error"
-  }
-
   get httpStatus(): number {
     return STATUS[this.code]
   }

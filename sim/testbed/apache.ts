@@ -9,10 +9,10 @@ import { type KeyBinding, opensslConf } from "./openssl-conf.js"
 import { accepts, asWwwData, ownByWwwData } from "./server-process.js"
 import {
   inEnvironment,
-  isAlive,
   type Placeholder,
+  pidIn,
   type ServerCommands,
-  untilGone,
+  stopByPidFile,
   type VirtualHost,
   type WebServer,
 } from "./web-server.js"
@@ -110,6 +110,15 @@ export class Apache implements WebServer {
     return join(this.#options.dir, "extra")
   }
 
+  get #pidFile(): string {
+    return join(this.#options.dir, "httpd.pid")
+  }
+
+  /** The token module's own. */
+  get moduleLog(): string {
+    return join(this.#options.dir, "pkcs11.log")
+  }
+
   get errorLog(): string {
     return join(this.#options.dir, "error.log")
   }
@@ -120,7 +129,7 @@ export class Apache implements WebServer {
       PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin",
       OPENSSL_CONF: this.opensslConf,
       TLSKEEP_ENDPOINT_FILE: this.#options.endpointFile,
-      TLSKEEP_LOG: join(this.#options.dir, "pkcs11.log"),
+      TLSKEEP_LOG: this.moduleLog,
       ...this.#options.env,
       // mod_ssl prefers the engine wherever OpenSSL finds one: here it finds none.
       ...(this.#options.binding === "engine" ? {} : { OPENSSL_ENGINES: this.#options.dir }),
@@ -163,19 +172,13 @@ export class Apache implements WebServer {
   }
 
   /** Stops it and waits until its processes are gone. Fine if it does not run. */
-  async stop(): Promise<void> {
-    const pid = await this.pid()
-    if (pid === undefined) return
-    // Not `-k stop`, which wants a configuration that is still whole.
-    process.kill(pid, "SIGTERM")
-    await untilGone(pid)
+  stop(): Promise<void> {
+    return stopByPidFile(this.#pidFile)
   }
 
   /** Process id of Apache's parent, undefined if it does not run. */
-  async pid(): Promise<number | undefined> {
-    const text = await readFile(join(this.#options.dir, "httpd.pid"), "utf8").catch(() => "")
-    const pid = Number.parseInt(text, 10)
-    return Number.isInteger(pid) && isAlive(pid) ? pid : undefined
+  pid(): Promise<number | undefined> {
+    return pidIn(this.#pidFile)
   }
 
   /** Process ids of parent and children. */

@@ -19,6 +19,8 @@ export interface DeploymentOptions {
   mpm?: Mpm
   /** Further ones of Apache's. */
   directives?: readonly string[]
+  /** Added to Apache's environment. */
+  env?: Readonly<Record<string, string>>
   agent?: Pick<AgentSetup, "enclave" | "options" | "token">
 }
 
@@ -61,11 +63,11 @@ export class Deployment {
 
   /** Returns when the page can be fetched. */
   static async create(testbed: Testbed, options: DeploymentOptions): Promise<Deployment> {
-    const { name, keyType, binding, mpm = "event", directives = [] } = options
+    const { name, keyType, binding, mpm = "event", directives = [], env = {} } = options
     const runDir = join(testbed.dir, `${name}-run`)
     const web = await testbed.issue(keyType)
     const uri = await testbed.seal(web, await testbed.kmsKey(), name)
-    const apache = await testbed.apache(`${name}-httpd`, { binding, mpm, directives, runDir })
+    const apache = await testbed.apache(`${name}-httpd`, { binding, mpm, directives, env, runDir })
     const configFile = await testbed.agentConfig(name, {
       label: name,
       uri,

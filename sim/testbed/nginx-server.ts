@@ -10,10 +10,10 @@ import { type OpensslBinding, opensslConf } from "./openssl-conf.js"
 import { accepts } from "./server-process.js"
 import {
   inEnvironment,
-  isAlive,
   type Placeholder,
+  pidIn,
   type ServerCommands,
-  untilGone,
+  stopByPidFile,
   type VirtualHost,
   type WebServer,
 } from "./web-server.js"
@@ -105,16 +105,12 @@ export class NginxServer implements WebServer {
     }
   }
 
-  async stop(): Promise<void> {
-    const pid = await this.pid()
-    if (pid === undefined) return
-    process.kill(pid, "SIGTERM")
-    await untilGone(pid)
+  stop(): Promise<void> {
+    return stopByPidFile(this.#pidFile)
   }
 
-  async pid(): Promise<number | undefined> {
-    const pid = Number.parseInt(await readFile(this.#pidFile, "utf8").catch(() => ""), 10)
-    return Number.isInteger(pid) && isAlive(pid) ? pid : undefined
+  pid(): Promise<number | undefined> {
+    return pidIn(this.#pidFile)
   }
 
   async pids(): Promise<number[]> {

@@ -235,17 +235,6 @@ export class Site {
     return this.testbed.tlskeep([...args, "--config", this.configFile])
   }
 
-  /**
-   * What `tlskeep status --json` prints.
-   *
-   * @throws CodedError `status-failed`
-   */
-  async status(): Promise<unknown> {
-    const { stdout, stderr } = await this.tlskeep("status", "--json")
-    if (stdout === "") throw new CodedError("status-failed", stderr)
-    return JSON.parse(stdout)
-  }
-
   /** Stops agent, server and enclave. */
   async stop(): Promise<void> {
     await this.agent.stop()

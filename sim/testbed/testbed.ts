@@ -150,7 +150,7 @@ export class Testbed extends SealedKeys {
 
   async apache(
     name: string,
-    setup: Pick<ApacheOptions, "binding" | "mpm" | "directives"> & {
+    setup: Pick<ApacheOptions, "binding" | "mpm" | "directives" | "env"> & {
       port?: number
       runDir?: string
     },

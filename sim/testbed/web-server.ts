@@ -1,4 +1,5 @@
 /** What the testbed, the agent and the tests need of a web server, whichever it is. */
+import { readFile } from "node:fs/promises"
 
 export type Service = "httpd" | "nginx"
 
@@ -69,4 +70,21 @@ export async function untilGone(pid: number): Promise<void> {
 export function inEnvironment(env: Readonly<Record<string, string>>, ...command: string[]) {
   const assignments = Object.entries(env).map(([name, value]) => `${name}=${value}`)
   return ["env", "-i", ...assignments, ...command]
+}
+
+/** The process that a pid file names, undefined if it does not run. */
+export async function pidIn(file: string): Promise<number | undefined> {
+  const pid = Number.parseInt(await readFile(file, "utf8").catch(() => ""), 10)
+  return Number.isInteger(pid) && isAlive(pid) ? pid : undefined
+}
+
+/**
+ * Ends the process that a pid file names and waits until it is gone. Fine if it does not run. Not by the
+ * server's own command, which wants a configuration that is still whole.
+ */
+export async function stopByPidFile(file: string): Promise<void> {
+  const pid = await pidIn(file)
+  if (pid === undefined) return
+  process.kill(pid, "SIGTERM")
+  await untilGone(pid)
 }

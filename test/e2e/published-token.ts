@@ -3,9 +3,11 @@
  * agent here provisions it and has no server to reload.
  */
 import { X509Certificate } from "node:crypto"
+import { existsSync } from "node:fs"
 import { copyFile, readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { pino } from "pino"
+import { describe } from "vitest"
 import type { OptionsConfig, TargetConfig } from "../../parent/config/config.js"
 import { RunDir } from "../../parent/run-dir.js"
 import type { CommandRunner } from "../../parent/target/command.js"
@@ -14,6 +16,7 @@ import { ownerOf } from "../../parent/target/files.js"
 import type { Publication, Publisher } from "../../parent/target/publisher.js"
 import type { BackgroundProcess } from "../../sim/testbed/background-process.js"
 import { CHECKOUT } from "../../sim/testbed/checkout.js"
+import { ENGINE_PATH, type OpensslBinding, PROVIDER_PATH } from "../../sim/testbed/openssl-conf.js"
 import { Testbed } from "../../sim/testbed/testbed.js"
 import type { KeyType, WebCertificate } from "../../sim/testbed/web-certificates.js"
 
@@ -23,6 +26,18 @@ function modulePathIn({ dir }: Testbed): string {
   return join(dir, "libtlskeep-pkcs11.so")
 }
 const GROUP = "www-data"
+
+const LIBRARIES = { engine: ENGINE_PATH, provider: PROVIDER_PATH }
+
+/** Declares a suite for each of OpenSSL's bindings to PKCS #11, skipped where it is not installed. */
+export function describeBindings(server: string, suite: (binding: OpensslBinding) => void): void {
+  describe.each(["engine", "provider"] as const)(`${server} through the %s`, (binding) => {
+    // pkcs11-provider comes from bookworm-backports, which not every mirror has.
+    describe.skipIf(!existsSync(LIBRARIES[binding]))(`${LIBRARIES[binding]} is installed`, () =>
+      suite(binding),
+    )
+  })
+}
 
 export class PublishedToken {
   readonly testbed: Testbed

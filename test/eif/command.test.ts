@@ -1,9 +1,9 @@
 /** The compiled `tlskeep eif`: what it prints, its exit codes, and how it refuses. */
-import { mkdir, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises"
+
+import { readFile, truncate, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
-import { build } from "esbuild"
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
+import { Compiled } from "../compiled.js"
 import { type Outcome, run } from "../sim/process.js"
 import { makeInputs, makeSigningFiles, testFolder } from "./images.js"
 
@@ -18,30 +18,18 @@ code = subprocess.call(sys.argv[1:])
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 sys.exit(code)
 `
-const ROOT = fileURLToPath(new URL("../..", import.meta.url))
 const dir = await testFolder()
-let compiled: string
+let compiled: Compiled
 let parts: string[]
 beforeAll(async () => {
-  await mkdir(join(ROOT, "build"), { recursive: true })
-  compiled = await mkdtemp(join(ROOT, "build", "eif-test-"))
-  await build({
-    absWorkingDir: ROOT,
-    entryPoints: ["parent/**/*.ts", "shared/**/*.ts", "native/addon/*.ts"],
-    outdir: compiled,
-    outbase: ROOT,
-    format: "esm",
-    platform: "node",
-    target: "node20",
-    logLevel: "error",
-  })
+  compiled = await Compiled.cli()
   const { kernel, cmdline, ramdisks } = await makeInputs(dir)
   parts = ["--kernel", kernel, "--cmdline", String(cmdline), "--ramdisk", ...ramdisks]
 })
-afterAll(() => rm(compiled, { recursive: true }))
+afterAll(() => compiled.remove())
 
 function eif(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
-  return run(process.execPath, [join(compiled, "parent", "cli.js"), "eif", ...args], env)
+  return run(process.execPath, [compiled.path("parent/cli.js"), "eif", ...args], env)
 }
 
 describe("tlskeep eif", () => {
@@ -129,7 +117,7 @@ describe("tlskeep eif", () => {
       ["build", ...large, "--output", output],
       ["describe", output],
     ]) {
-      const command = [process.execPath, join(compiled, "parent", "cli.js"), "eif", ...args]
+      const command = [process.execPath, compiled.path("parent/cli.js"), "eif", ...args]
       const { code, stdout } = await run("python3", ["-c", PEAK_MEMORY, ...command])
       expect(code).toBe(0)
       expect(Number(stdout.trim().split("\n").at(-1)) * 1_024).toBeLessThan(LARGE_BYTES)

@@ -1,10 +1,8 @@
 /** The compiled `tlskeep` command: its help, its errors, and `tlskeep seal` against the simulator. */
 import { createHash, generateKeyPairSync, X509Certificate } from "node:crypto"
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises"
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
-import { build } from "esbuild"
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
 import { RunDir } from "../../parent/run-dir.js"
 import { parseKeyObject } from "../../parent/source/key-object.js"
@@ -15,6 +13,7 @@ import { simEnvironment } from "../../sim/info.js"
 import { DEFAULT_KEY_POLICY } from "../../sim/kms/key-store.js"
 import { seedKmsKey, seedS3Bucket, simS3Client } from "../../sim/seed.js"
 import type { WebCertificate } from "../../sim/testbed/web-certificates.js"
+import { Compiled } from "../compiled.js"
 import { certify, makeKey as makeServedKey } from "../enclave/keys.js"
 import { type Outcome, run } from "../sim/process.js"
 import { startTestSimulator, type TestSimulator } from "../sim/simulator.js"
@@ -25,36 +24,24 @@ import { makeKey, webAuthority } from "./key-objects.js"
 // Node takes a second to start where the machine is busy.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url))
-let compiled: string
+let compiled: Compiled
 let dir: string
 let sim: TestSimulator
 let keyArn: string
 beforeAll(async () => {
-  await mkdir(join(ROOT, "build"), { recursive: true })
-  compiled = await mkdtemp(join(ROOT, "build", "cli-test-"))
-  await build({
-    absWorkingDir: ROOT,
-    entryPoints: ["parent/**/*.ts", "shared/**/*.ts", "native/addon/*.ts"],
-    outdir: compiled,
-    outbase: ROOT,
-    format: "esm",
-    platform: "node",
-    target: "node20",
-    logLevel: "error",
-  })
+  compiled = await Compiled.cli()
   dir = await mkdtemp(join(tmpdir(), "cli-"))
   sim = await startTestSimulator()
   keyArn = await seedKmsKey({ dir: sim.dir, policy: DEFAULT_KEY_POLICY })
 })
 afterAll(async () => {
   await sim.stop()
-  await rm(compiled, { recursive: true })
+  await compiled.remove()
   await rm(dir, { recursive: true })
 })
 
 function tlskeep(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
-  return run(process.execPath, [join(compiled, "parent", "cli.js"), ...args], env)
+  return run(process.execPath, [compiled.path("parent/cli.js"), ...args], env)
 }
 
 /** The environment of the simulated account's administrator. */
@@ -139,9 +126,8 @@ it("says that its addon is not installed", async () => {
 
 describe("tlskeep agent and status", () => {
   // Only here: sealing works where nothing native is installed.
-  const addon = () => join(compiled, "native/addon/tlskeep_addon.node")
-  beforeAll(() => symlink(join(ROOT, "build/native/addon/tlskeep_addon.node"), addon()))
-  afterAll(() => rm(addon()))
+  beforeAll(() => compiled.linkAddon())
+  afterAll(() => rm(compiled.addon))
 
   it("names code, place and advice for a configuration that is wrong", async () => {
     const config = await file(
@@ -505,7 +491,7 @@ function keyArnOf(id: string): string {
 describe("the self-test", () => {
   it("fails with the worker's reason where there is no module", async () => {
     const script = `
-      import { selfTest } from ${JSON.stringify(join(compiled, "parent/self-test/self-test.js"))}
+      import { selfTest } from ${JSON.stringify(compiled.path("parent/self-test/self-test.js"))}
       try { await selfTest(JSON.parse(process.env.REQUEST)) } catch (error) {
         console.log(JSON.stringify({ code: error.code, message: error.message, advice: error.advice }))
       }`

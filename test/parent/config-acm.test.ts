@@ -1,7 +1,7 @@
 /** Configurations of AWS's agent, in the shape of its samples: read as they are, with notices. */
 import { describe, expect, it } from "vitest"
 import type { Config } from "../../parent/config/config.js"
-import { CERTIFICATE_ARN, parse, refused } from "./config-files.js"
+import { CERTIFICATE_ARN, DEFAULTS, parse, refused } from "./config-files.js"
 
 /** As a file for Apache httpd is laid out; the ARN is for the operator to fill in. */
 const HTTPD = `---
@@ -97,26 +97,9 @@ function httpd(): Config {
 describe("the sample's shape for Apache httpd", () => {
   it("is read as it is, once its ARN is filled in", () => {
     expect(httpd()).toEqual({
-      enclave: {
-        image_path: "/usr/share/tlskeep/tlskeep.eif",
-        cpu_count: 2,
-        memory_mib: 512,
-        boot_timeout_ms: 5_000,
-        name: "tlskeep",
-        nitro_cli_path: "nitro-cli",
-        address_pattern: "vsock:{cid}:{port}",
-      },
-      options: {
-        service: "httpd",
-        force_start: true,
-        reload_wait_ms: 1_000,
-        sync_interval_secs: 600,
-        run_dir: "/run/tlskeep",
-        module_path: "/usr/lib/tlskeep/libtlskeep-pkcs11.so",
-        key_syntax: "auto",
-        pin_delivery: "auto",
-      },
-      aws: {},
+      ...DEFAULTS,
+      enclave: { ...DEFAULTS.enclave, image_path: "/usr/share/tlskeep/tlskeep.eif" },
+      options: { ...DEFAULTS.options, reload_wait_ms: 1_000 },
       tokens: [
         {
           label: "httpd-acm-token",
@@ -131,7 +114,6 @@ describe("the sample's shape for Apache httpd", () => {
           refresh_interval_secs: 43_200,
         },
       ],
-      log: { level: "info", enable_timestamp: true },
       notices: [MEMORY_NOTICE],
     } satisfies Config)
   })

@@ -1,18 +1,17 @@
 /** Doctor's checks of OpenSSL, httpd, nginx and the module: fake commands, and Debian's real ones. */
+
 import { execFileSync } from "node:child_process"
 import { existsSync } from "node:fs"
-import { mkdir, mkdtemp, rm } from "node:fs/promises"
+import { rm } from "node:fs/promises"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
-import { build } from "esbuild"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
 import { httpd } from "../../parent/doctor/checks/httpd.js"
 import { module } from "../../parent/doctor/checks/module.js"
 import { nginx } from "../../parent/doctor/checks/nginx.js"
 import { openssl } from "../../parent/doctor/checks/openssl.js"
+import { Compiled, ROOT } from "../compiled.js"
 import { DoctorHost, outcomes, say } from "./doctor-fixture.js"
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url))
 const MODULE = "/usr/lib/tlskeep/libtlskeep-pkcs11.so"
 
 let host: DoctorHost
@@ -299,27 +298,17 @@ describe("nginx", () => {
 
 describe("module", () => {
   const BUILT = join(ROOT, "build/native/pkcs11/libtlskeep-pkcs11.so")
-  let compiled: string
+  let compiled: Compiled
   beforeAll(async () => {
-    await mkdir(join(ROOT, "build"), { recursive: true })
-    compiled = await mkdtemp(join(ROOT, "build", "doctor-test-"))
-    await build({
-      absWorkingDir: ROOT,
-      entryPoints: ["parent/doctor/load-module.ts"],
-      outdir: compiled,
-      format: "esm",
-      platform: "node",
-      target: "node20",
-      logLevel: "error",
-    })
+    compiled = await Compiled.of(["parent/doctor/load-module.ts"])
   })
-  afterAll(() => rm(compiled, { recursive: true }))
+  afterAll(() => compiled.remove())
 
   const find = (options: Record<string, unknown>) =>
     host.find(
       module,
       { options },
-      { paths: { ...host.paths, loadModuleWorker: join(compiled, "load-module.js") } },
+      { paths: { ...host.paths, loadModuleWorker: compiled.path("parent/doctor/load-module.js") } },
     )
 
   it("is missing", async () => {

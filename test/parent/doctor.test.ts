@@ -1,11 +1,9 @@
 /** Doctor's runner, its output, and the command: order, time-outs, 80 columns, colour, exit codes. */
-import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises"
+import { writeFile } from "node:fs/promises"
 import { type AddressInfo, createServer } from "node:net"
 import { join } from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
-import { fileURLToPath } from "node:url"
 import { stripVTControlCharacters } from "node:util"
-import { build } from "esbuild"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest"
 import { exitCodeOf } from "../../parent/commands/doctor.js"
 import { configuration } from "../../parent/doctor/checks/configuration.js"
@@ -17,12 +15,11 @@ import { renderFindings } from "../../parent/doctor/render.js"
 import { type Check, runChecks } from "../../parent/doctor/run.js"
 import { AgentError } from "../../parent/errors.js"
 import { CodedError } from "../../shared/errors.js"
+import { Compiled } from "../compiled.js"
 import { type Outcome, run } from "../sim/process.js"
 import { DoctorHost, outcomes, say } from "./doctor-fixture.js"
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
-
-const ROOT = fileURLToPath(new URL("../..", import.meta.url))
 
 let host: DoctorHost
 beforeEach(async () => {
@@ -201,28 +198,16 @@ it.each([
 })
 
 describe("tlskeep doctor", () => {
-  let compiled: string
+  let compiled: Compiled
   beforeAll(async () => {
-    await mkdir(join(ROOT, "build"), { recursive: true })
-    compiled = await mkdtemp(join(ROOT, "build", "doctor-test-"))
-    await build({
-      absWorkingDir: ROOT,
-      entryPoints: ["parent/**/*.ts", "shared/**/*.ts", "native/addon/*.ts"],
-      outdir: compiled,
-      outbase: ROOT,
-      format: "esm",
-      platform: "node",
-      target: "node20",
-      logLevel: "error",
-    })
-    const addon = "native/addon/tlskeep_addon.node"
-    await symlink(join(ROOT, "build", addon), join(compiled, addon))
+    compiled = await Compiled.cli()
+    await compiled.linkAddon()
   })
-  afterAll(() => rm(compiled, { recursive: true }))
+  afterAll(() => compiled.remove())
 
   /** On a host where nothing answers, and nothing beyond loopback is asked. */
   function doctor(...args: string[]): Promise<Outcome> {
-    return run(process.execPath, [join(compiled, "parent/cli.js"), "doctor", ...args], {
+    return run(process.execPath, [compiled.path("parent/cli.js"), "doctor", ...args], {
       AWS_EC2_METADATA_DISABLED: "true",
       AWS_ENDPOINT_URL_KMS: "https://127.0.0.1:1",
       AWS_ENDPOINT_URL_S3: "https://127.0.0.1:1",

@@ -1,4 +1,5 @@
 /** `tlskeep seal --check` against the simulated KMS: what it finds right, wrong, open, and cannot know. */
+
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -12,10 +13,10 @@ import { simEnvironment } from "../../sim/info.js"
 import { DEFAULT_KEY_POLICY } from "../../sim/kms/key-store.js"
 import { ADMIN_ARN, ROLE_ARN } from "../../sim/paths.js"
 import { seedKmsKey } from "../../sim/seed.js"
+import { Compiled } from "../compiled.js"
 import { type Outcome, run } from "../sim/process.js"
 import { startTestSimulator, type TestSimulator } from "../sim/simulator.js"
 import { agentStatus, fakeControl, PCR0 } from "./agent-statuses.js"
-import { type CompiledCli, compileCli } from "./compiled-cli.js"
 import { makeKey } from "./key-objects.js"
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
@@ -24,11 +25,11 @@ const OTHER = "cc".repeat(48)
 const NOT_KNOWN = /^not checked: whether the enclave's instance has the role/m
 
 let sim: TestSimulator
-let cli: CompiledCli
+let cli: Compiled
 let dir: string
 let files: string[]
 beforeAll(async () => {
-  ;[sim, cli] = await Promise.all([startTestSimulator(), compileCli()])
+  ;[sim, cli] = await Promise.all([startTestSimulator(), Compiled.cli()])
   dir = await mkdtemp(join(tmpdir(), "seal-check-"))
   const { web } = await makeKey("P-256")
   await writeFile(join(dir, "key.pem"), web.privateKey)
@@ -60,7 +61,7 @@ async function seal(policy: string): Promise<Outcome> {
   return run(
     process.execPath,
     [
-      ...[cli.path, "seal", ...files, "--kms-key-id", keyArn, "--check"],
+      ...[cli.path("parent/cli.js"), "seal", ...files, "--kms-key-id", keyArn, "--check"],
       ...["--output", join(dir, "out.json"), "--run-dir", dir],
     ],
     {
@@ -178,7 +179,14 @@ it("shows what it is doing on a terminal, one without a size too", async () => {
   const keyArn = await seedKmsKey({ dir: sim.dir, policy: released(PCR0) })
   const { accessKeyId, secretAccessKey } = readAdmin(sim.paths)
   const out = join(dir, "terminal.json")
-  const words = [process.execPath, cli.path, "seal", ...files, "--kms-key-id", keyArn]
+  const words = [
+    process.execPath,
+    cli.path("parent/cli.js"),
+    "seal",
+    ...files,
+    "--kms-key-id",
+    keyArn,
+  ]
   const command = `exec ${[...words, "--output", out].join(" ")} 2>/dev/tty`
   const { code, stdout } = await run("script", ["-qec", command, "/dev/null"], {
     ...simEnvironment(sim.info),

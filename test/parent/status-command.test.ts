@@ -1,4 +1,5 @@
 /** `tlskeep status` and `tlskeep enclave replace` as processes, beside an agent's socket and without. */
+
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
@@ -9,21 +10,22 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import type { AgentControl } from "../../parent/agent/agent-status.js"
 import { type AgentApi, startAgentApi } from "../../parent/agent-api/server.js"
 import { AgentError } from "../../parent/errors.js"
+import { Compiled } from "../compiled.js"
 import { type Outcome, run } from "../sim/process.js"
 import { agentStatus, fakeControl, PCR0, troubledTokens } from "./agent-statuses.js"
-import { type CompiledCli, compileCli } from "./compiled-cli.js"
 import { fakeNitroCli, print } from "./fake-nitro-cli.js"
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 const log = pino({ level: "silent" })
-let cli: CompiledCli
+let cli: Compiled
 let dir: string
 let config: string
 let api: AgentApi | undefined
 let child: ChildProcess | undefined
 beforeAll(async () => {
-  cli = await compileCli({ addon: true })
+  cli = await Compiled.cli()
+  await cli.linkAddon()
 })
 afterAll(() => cli.remove())
 beforeEach(async () => {
@@ -61,7 +63,7 @@ async function serve(control: AgentControl): Promise<void> {
 }
 
 function tlskeep(...args: string[]): Promise<Outcome> {
-  return run(process.execPath, [cli.path, ...args, "--config", config], {})
+  return run(process.execPath, [cli.path("parent/cli.js"), ...args, "--config", config], {})
 }
 
 /** The text that a child prints, waited for by what it must hold. */
@@ -139,9 +141,19 @@ describe("tlskeep status", () => {
 })
 
 describe("tlskeep status --watch", () => {
+  /** On a terminal of script(1)'s, whose driver makes a key a signal. */
+  function watchOnTerminal({ rows, NO_COLOR }: { rows: number; NO_COLOR: string }) {
+    const command = `stty cols 80 rows ${rows}; exec ${process.execPath} ${cli.path("parent/cli.js")} status --watch --config ${config}`
+    child = spawn("script", ["-qfec", command, "/dev/null"], {
+      env: { ...process.env, TERM: "xterm", NO_COLOR },
+      stdio: ["pipe", "pipe", "inherit"],
+    })
+    return { terminal: child, out: printed(child) }
+  }
+
   it("goes on through the agent's end, a line of JSON each time, until SIGINT", async () => {
     await serve(fakeControl(agentStatus()))
-    const args = [cli.path, "status", "--watch", "--json", "--config", config]
+    const args = [cli.path("parent/cli.js"), "status", "--watch", "--json", "--config", config]
     child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] })
     const out = printed(child)
     await out.until((text) => text.includes("\n"))
@@ -163,17 +175,10 @@ describe("tlskeep status --watch", () => {
         return agentStatus({ pid: asked, tokens: troubledTokens() })
       }),
     )
-    // script(1) gives it a terminal, whose driver makes the key a signal.
-    const command = `stty cols 80 rows 70; exec ${process.execPath} ${cli.path} status --watch --config ${config}`
-    const env = { ...process.env, TERM: "xterm", NO_COLOR: "" }
-    child = spawn("script", ["-qfec", command, "/dev/null"], {
-      env,
-      stdio: ["pipe", "pipe", "inherit"],
-    })
-    const out = printed(child)
+    const { terminal, out } = watchOnTerminal({ rows: 70, NO_COLOR: "" })
     await out.until((text) => text.includes("pid 2,"))
-    child.stdin?.write("\u0003")
-    const [code] = await once(child, "close")
+    terminal.stdin?.write("\u0003")
+    const [code] = await once(terminal, "close")
     expect(code).toBe(0)
     expect(out.text()).toContain("\u001b[31mreleased")
     // Hidden while it draws, shown at the end.
@@ -191,16 +196,10 @@ describe("tlskeep status --watch", () => {
 
   it("shows no more lines than the terminal has", async () => {
     await serve(fakeControl(agentStatus({ tokens: troubledTokens() })))
-    const command = `stty cols 80 rows 20; exec ${process.execPath} ${cli.path} status --watch --config ${config}`
-    const env = { ...process.env, TERM: "xterm", NO_COLOR: "1" }
-    child = spawn("script", ["-qfec", command, "/dev/null"], {
-      env,
-      stdio: ["pipe", "pipe", "inherit"],
-    })
-    const out = printed(child)
+    const { terminal, out } = watchOnTerminal({ rows: 20, NO_COLOR: "1" })
     await out.until((text) => text.includes("more lines: tlskeep status"))
-    child.stdin?.write("\u0003")
-    await once(child, "close")
+    terminal.stdin?.write("\u0003")
+    await once(terminal, "close")
     expect(out.text()).not.toContain("\u001b[31m")
     expect(out.text()).not.toContain("shop: released")
   })

@@ -56,6 +56,22 @@ describe("keep", () => {
     expect(stepsSoFar()).toEqual(["fetch"])
   })
 
+  it("tells how long a round takes that gets nowhere", async () => {
+    const token = keeper({ publish: () => new Promise(() => {}) })
+    await keep(token, enclave())
+    await vi.advanceTimersByTimeAsync(HOUR_MS)
+    expect(token.roundTakesMs).toBe(HOUR_MS)
+    // It is not waited for: nothing ends it.
+    kept = undefined
+  })
+
+  it("has no round under way while it waits for the next", async () => {
+    const token = keeper()
+    await keep(token, enclave())
+    await vi.advanceTimersByTimeAsync(599_999)
+    expect(token.roundTakesMs).toBe(0)
+  })
+
   it("has the token attested again when it is due, and once", async () => {
     await keep(keeper(), enclave())
     await vi.advanceTimersByTimeAsync(12 * HOUR_MS - 1)

@@ -1,4 +1,5 @@
 /** Associations of ACM's certificates with roles: what is published, and who gets it. */
+
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -26,13 +27,9 @@ import {
 import { attachRole, currentRoleSession, SESSION_TTL_SECS } from "../../sim/iam/principals.js"
 import { ACCOUNT_ID, ROLE_ARN } from "../../sim/paths.js"
 import { simKmsClient, simS3Client } from "../../sim/seed.js"
+import { Compiled } from "../compiled.js"
 import { run } from "./process.js"
-import {
-  compileSimulator,
-  makeRecipient,
-  startTestSimulator,
-  type TestSimulator,
-} from "./simulator.js"
+import { makeRecipient, startTestSimulator, type TestSimulator } from "./simulator.js"
 
 const OTHER_ROLE = `arn:aws:iam::${ACCOUNT_ID}:role/other`
 const PRIVATE_KEY = Buffer.from("a private key")
@@ -191,7 +188,7 @@ describe("AWS's bucket", () => {
 
 describe("main.js acm associate", () => {
   it("prints what the AWS CLI does, and the names that it chose", async () => {
-    const compiled = await compileSimulator()
+    const compiled = await Compiled.simulator()
     const dir = mkdtempSync(join(tmpdir(), "acm-"))
     try {
       const file = (name: string) => {
@@ -200,7 +197,7 @@ describe("main.js acm associate", () => {
       }
       const files = ["--certificate", file("leaf"), "--private-key", file("key")]
       const args = ["acm", "associate", "--dir", dir, ...files]
-      const { code, stdout } = await run(process.execPath, [compiled.module("main.js"), ...args])
+      const { code, stdout } = await run(process.execPath, [compiled.path("sim/main.js"), ...args])
       expect(code).toBe(0)
       const told = JSON.parse(stdout)
       expect(told).toMatchObject({

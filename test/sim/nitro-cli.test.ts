@@ -1,4 +1,5 @@
 /** The life of simulated enclaves through nitro-cli, as processes. */
+
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { connect } from "node:net"
 import { tmpdir } from "node:os"
@@ -6,6 +7,7 @@ import { join } from "node:path"
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest"
 import { pcr3OfRole, pcr4OfInstance, pcrOfImage } from "../../sim/nsm/index.js"
 import { INSTANCE_ID, ROLE_ARN, type SimPaths, simPaths, vsockPath } from "../../sim/paths.js"
+import { Compiled } from "../compiled.js"
 import {
   DEAD_IMAGE,
   eventually,
@@ -14,17 +16,16 @@ import {
   processesWith,
   run,
 } from "./process.js"
-import { type CompiledSimulator, compileSimulator } from "./simulator.js"
 
 const MINUTE_MS = 60_000
 // Node takes a second to start where the machine is busy, and these tests start it often.
 vi.setConfig({ testTimeout: MINUTE_MS, hookTimeout: MINUTE_MS })
 
-let compiled: CompiledSimulator
+let compiled: Compiled
 let paths: SimPaths
 let image: string
 beforeAll(async () => {
-  compiled = await compileSimulator()
+  compiled = await Compiled.simulator()
   paths = simPaths(mkdtempSync(join(tmpdir(), "nitro-")))
   mkdirSync(paths.vsockDir)
   image = writeImage("keep.mjs", LIVELY_IMAGE)
@@ -43,7 +44,7 @@ function writeImage(name: string, source: string): string {
 
 function nitroCli(...args: string[]): Promise<Outcome> {
   const env = { TLSKEEP_SIM_DIR: paths.dir }
-  return run(process.execPath, [compiled.module("nitro-cli.js"), ...args], env)
+  return run(process.execPath, [compiled.path("sim/nitro-cli.js"), ...args], env)
 }
 
 function runEnclave(...extra: string[]): Promise<Outcome> {
@@ -219,7 +220,7 @@ describe("refusals", () => {
 
   it("without a simulator say so", async () => {
     const outcome = await run(process.execPath, [
-      compiled.module("nitro-cli.js"),
+      compiled.path("sim/nitro-cli.js"),
       "describe-enclaves",
     ])
     expect(outcome).toMatchObject({ code: 1, stderr: expect.stringContaining("TLSKEEP_SIM_DIR") })

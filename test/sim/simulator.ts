@@ -1,15 +1,13 @@
 /**
  * Simulators for tests: the services within the test's own process, on ports of their own, in a
- * directory of their own; or compiled, for what must run as processes.
+ * directory of their own.
  */
 import { generateKeyPairSync, type KeyObject } from "node:crypto"
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
-import { mkdtemp, readFile, rm } from "node:fs/promises"
+import { readFile } from "node:fs/promises"
 import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
-import { build } from "esbuild"
 import type { FastifyInstance } from "fastify"
 import { pino } from "pino"
 import { Nsm } from "../../enclave/nsm/index.js"
@@ -106,33 +104,4 @@ export async function makeRecipient(
     ...(options.withoutKey ? {} : { publicKey: publicKey.export({ type: "spki", format: "der" }) }),
   })
   return { privateKey, document }
-}
-
-/** A copy of the simulator in JavaScript, for tests that start processes. */
-export interface CompiledSimulator {
-  /** Absolute path of a compiled module of `sim/`, such as `main.js`. */
-  module(name: string): string
-  remove(): Promise<void>
-}
-
-const ROOT = fileURLToPath(new URL("../..", import.meta.url))
-
-/** Compiles file by file into a folder of its own below `build/`, where node_modules is found. */
-export async function compileSimulator(): Promise<CompiledSimulator> {
-  mkdirSync(join(ROOT, "build"), { recursive: true })
-  const outdir = await mkdtemp(join(ROOT, "build", "sim-test-"))
-  await build({
-    absWorkingDir: ROOT,
-    entryPoints: ["sim/**/*.ts", "shared/**/*.ts", "enclave/nsm/**/*.ts"],
-    outdir,
-    outbase: ROOT,
-    format: "esm",
-    platform: "node",
-    target: "node20",
-    logLevel: "error",
-  })
-  return {
-    module: (name) => join(outdir, "sim", name),
-    remove: () => rm(outdir, { recursive: true }),
-  }
 }

@@ -1,4 +1,5 @@
 /** `up` and its processes: what it starts, what it tells, and that nothing of it stays. */
+
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { connect } from "node:net"
 import { tmpdir } from "node:os"
@@ -8,18 +9,18 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { stringify } from "yaml"
 import { KMS_HOST, type SimPaths, simPaths, vsockPath } from "../../sim/paths.js"
 import { releaseKeyPolicy, requireSimInfo, seedKmsKey } from "../../sim/seed.js"
+import { Compiled } from "../compiled.js"
 import { eventually, LIVELY_IMAGE, processesWith, run, startUp, type UpProcess } from "./process.js"
-import { type CompiledSimulator, compileSimulator } from "./simulator.js"
 
 const MINUTE_MS = 60_000
 // Node takes a second to start where the machine is busy, and these tests start it often.
 vi.setConfig({ testTimeout: MINUTE_MS, hookTimeout: MINUTE_MS })
 
-let compiled: CompiledSimulator
+let compiled: Compiled
 let paths: SimPaths
 const started: UpProcess[] = []
 beforeAll(async () => {
-  compiled = await compileSimulator()
+  compiled = await Compiled.simulator()
 })
 afterAll(() => compiled.remove())
 beforeEach(() => {
@@ -34,7 +35,7 @@ afterEach(async () => {
 })
 
 async function up(...flags: string[]): Promise<UpProcess> {
-  const process = await startUp(compiled.module("main.js"), paths.dir, ...flags)
+  const process = await startUp(compiled.path("sim/main.js"), paths.dir, ...flags)
   started.push(process)
   return process
 }
@@ -89,7 +90,7 @@ describe("up", () => {
   it("refuses a directory that another holds", async () => {
     await up()
     const second = await run(process.execPath, [
-      compiled.module("main.js"),
+      compiled.path("sim/main.js"),
       "up",
       "--dir",
       paths.dir,
@@ -130,7 +131,7 @@ describe("up", () => {
 })
 
 describe("vsock-proxy", () => {
-  const main = () => compiled.module("main.js")
+  const main = () => compiled.path("sim/main.js")
   const proxy = (...args: string[]) =>
     run(process.execPath, [main(), "vsock-proxy", "--dir", paths.dir, ...args])
 

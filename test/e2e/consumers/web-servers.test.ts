@@ -42,6 +42,19 @@ async function uriFile(token: HostedToken): Promise<string> {
   return file
 }
 
+/** Has something done to a server again and again, under load, and counts what that costs. */
+async function losesNoHandshake(port: number, times: number, disturb: () => Promise<unknown>) {
+  const load = new Load(() => handshake({ port, ca: host.testbed.authority.rootPem }))
+  load.start(CLIENTS)
+  for (let time = 0; time < times; time++) {
+    await load.more(PER_RELOAD)
+    await disturb()
+  }
+  await load.more(PER_RELOAD)
+  await load.stop()
+  expect(load.failures).toEqual([])
+}
+
 type Variant = Pick<NginxOptions, "certificateKey" | "main" | "env">
 
 /** nginx with each kind of key serves, and loses no handshake while it is reloaded. */
@@ -53,15 +66,7 @@ async function nginxServes(name: string, variant: (token: HostedToken) => Promis
     const nginx = await Nginx.start({ dir, port, certificateFile, ...(await variant(token)) })
     try {
       await serves(port)
-      const load = new Load(() => handshake({ port, ca: host.testbed.authority.rootPem }))
-      load.start(CLIENTS)
-      for (let reload = 0; reload < RELOADS; reload++) {
-        await load.more(PER_RELOAD)
-        await nginx.reload()
-      }
-      await load.more(PER_RELOAD)
-      await load.stop()
-      expect(load.failures).toEqual([])
+      await losesNoHandshake(port, RELOADS, () => nginx.reload())
     } finally {
       await nginx.stop()
     }
@@ -94,13 +99,7 @@ trial.test(
       env: await host.opensslEnv("engine"),
     })
     try {
-      const load = new Load(() => handshake({ port, ca: host.testbed.authority.rootPem }))
-      load.start(CLIENTS)
-      await load.more(PER_RELOAD)
-      await host.replaceEnclave()
-      await load.more(PER_RELOAD)
-      await load.stop()
-      expect(load.failures).toEqual([])
+      await losesNoHandshake(port, 1, () => host.replaceEnclave())
     } finally {
       await nginx.stop()
     }
@@ -146,17 +145,11 @@ trial.test(
       })
       try {
         await serves(port)
-        const load = new Load(() => handshake({ port, ca: host.testbed.authority.rootPem }))
-        load.start(CLIENTS)
-        for (let reload = 0; reload < RELOADS; reload++) {
-          await load.more(PER_RELOAD)
+        await losesNoHandshake(port, RELOADS, async () => {
           const from = server.lines.length
           process.kill(server.pid, "SIGUSR2")
           await server.waitForLine((line) => /Former worker .* exited/.test(line), { from })
-        }
-        await load.more(PER_RELOAD)
-        await load.stop()
-        expect(load.failures).toEqual([])
+        })
       } finally {
         await server.stop()
       }

@@ -2,6 +2,7 @@
  * Load client, a process of its own: `node client.js '<LoadOptions as JSON>'`. It writes its progress,
  * a line of JSON ten times a second, and on SIGTERM lets what it has begun end and writes its report.
  */
+import { setTimeout as sleep } from "node:timers/promises"
 import { createSecureContext } from "node:tls"
 import { AttemptError, attempt } from "./attempt.js"
 import type { LoadOptions, Protocol } from "./report.js"
@@ -23,9 +24,9 @@ await Promise.all(Array.from({ length: options.clients }, (_, index) => work(ind
 clearInterval(progress)
 say({ report: tally.report() })
 
-/** Attempts without a pause, failed ones included: a server that is away must be seen to be. */
+/** Attempts, failed ones included: a server that is away must be seen to be. */
 async function work(index: number): Promise<void> {
-  const { port, timeoutMs, protocols, serverNames } = options
+  const { port, timeoutMs, protocols, serverNames, pauseMs } = options
   const secureContext = contextFor(protocols[index % protocols.length] ?? "TLSv1.3")
   for (let next = index; !stopping; next++) {
     const serverName = serverNames[next % serverNames.length] ?? "localhost"
@@ -35,6 +36,7 @@ async function work(index: number): Promise<void> {
       if (!(error instanceof AttemptError)) throw error
       tally.failed({ stage: error.stage, reason: error.reason })
     }
+    if (pauseMs > 0) await sleep(pauseMs)
   }
 }
 

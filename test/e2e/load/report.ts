@@ -10,8 +10,10 @@ export interface LoadOptions {
   ca: string
   /** Names asked for by SNI and verified, in turn. */
   serverNames: readonly string[]
-  /** Clients at work at the same time; each begins again as soon as it has ended. */
+  /** Clients at work at the same time. */
   clients: number
+  /** Between the end of a client's attempt and its next. */
+  pauseMs: number
   /** Used by the clients in turn. */
   protocols: readonly Protocol[]
   /** For one handshake and its request; more is a failure. */
