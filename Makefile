@@ -90,10 +90,10 @@ bench-tools: bench-deps image
 	@cmake --build $(BUILD)/native -j $(JOBS) --target tlskeep-sign-load
 
 bench: bench-tools ## Compare speeds side by side; BENCH=quick for less of it
-	@AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED=true node dist/bench/main.js $(BENCH) $(BENCH_ARGS)
+	@node dist/bench/main.js $(BENCH) $(BENCH_ARGS)
 
 soak: bench-tools ## Serve under load with a renewal a minute for SOAK_MINUTES (30)
-	@AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED=true node dist/bench/soak-main.js $(or $(SOAK_MINUTES),30)
+	@node dist/bench/soak-main.js $(or $(SOAK_MINUTES),30)
 
 sanitize: deps ## Run the native tests under ASan and UBSan, TSan, and valgrind
 	@JOBS=$(JOBS) scripts/sanitize-native.sh

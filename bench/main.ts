@@ -26,6 +26,9 @@ async function main(): Promise<void> {
   process.stdout.write(`\n${renderReport(report)}\n\n${join(out, "latest.json")}\n`)
 }
 
+// Not for a reader of figures: the AWS SDK's notice about coming Node versions.
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= "true"
+
 try {
   await main()
 } catch (error) {

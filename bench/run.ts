@@ -1,6 +1,7 @@
 /** A whole run: brings everything up, measures section after section, judges, and takes all down. */
 
 import { BenchHost } from "./host/bench-host.js"
+import { stopWhenInterrupted } from "./host/interrupt.js"
 import { loadAverage, machineOf, versions } from "./host/machine.js"
 import { measureAgentMemory } from "./measure/agent-memory.js"
 import { measureHandshakes, startServers } from "./measure/handshakes.js"
@@ -29,6 +30,7 @@ export async function runBenchmark(
   const loadBefore = loadAverage()
   say("bringing the local AWS up")
   const host = await BenchHost.up()
+  stopWhenInterrupted(host.testbed)
   let measured: Measured
   try {
     measured = await measure(host, profile, sections, say)

@@ -28,6 +28,9 @@ function render({ minutes, renewals, handshakes, failures, flatness }: SoakRepor
   ].join("\n")
 }
 
+// Not for a reader of figures: the AWS SDK's notice about coming Node versions.
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= "true"
+
 try {
   if (!(await main())) process.exitCode = 1
 } catch (error) {

@@ -4,6 +4,7 @@ import { handshake, Load } from "../../sim/testbed/handshake.js"
 import { memoryOf } from "../../sim/testbed/process-memory.js"
 import { Site } from "../../sim/testbed/site.js"
 import { Testbed } from "../../sim/testbed/testbed.js"
+import { stopWhenInterrupted } from "../host/interrupt.js"
 import { descriptorsOf } from "../measure/process-tree.js"
 import type { Say } from "../profile.js"
 import {
@@ -35,6 +36,7 @@ const KEY_TYPES = ["RSA-2048", "P-256"] as const
 
 export async function soak(minutes: number, say: Say): Promise<SoakReport> {
   const testbed = await Testbed.up()
+  stopWhenInterrupted(testbed)
   try {
     const site = await Site.create(testbed, {
       ...{ name: "soak", service: "httpd", target: "Snippet" },
