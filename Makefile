@@ -82,6 +82,22 @@ test-long: sim-image native-tests ## Run the endurance tests with their full cou
 	@TLSKEEP_TEST_LONG=1 ctest --test-dir $(BUILD)/native -R LoadTest --output-on-failure --no-tests=error
 	@TLSKEEP_TEST_LONG=1 node_modules/.bin/vitest run test/e2e/life
 
+# full, or quick, which takes a minute and a half.
+BENCH ?= full
+
+.PHONY: bench bench-deps bench-tools soak
+bench-deps:
+	@scripts/install-deps.sh bench
+
+bench-tools: bench-deps image
+	@cmake --build $(BUILD)/native -j $(JOBS) --target tlskeep-sign-load
+
+bench: bench-tools ## Compare speeds side by side; BENCH=quick for less of it
+	@node dist/bench/main.js $(BENCH) $(BENCH_ARGS)
+
+soak: bench-tools ## Serve under load with a renewal a minute for SOAK_MINUTES (30)
+	@node dist/bench/soak-main.js $(or $(SOAK_MINUTES),30)
+
 sanitize: deps ## Run the native tests under ASan and UBSan, TSan, and valgrind
 	@JOBS=$(JOBS) scripts/sanitize-native.sh
 

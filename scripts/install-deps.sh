@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs what building and the demo need and this machine lacks: Debian packages by apt, Node packages
-# by npm. With `test` it installs what the tests need as well. Says what it installs. A second run finds
-# nothing to do.
+# by npm. With `test` it installs what the tests need as well, with `bench` what the benchmark does. Says what
+# it installs. A second run finds nothing to do.
 #
-#   scripts/install-deps.sh [test]
+#   scripts/install-deps.sh [test|bench]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,7 +20,12 @@ test_packages=(
   openjdk-17-jdk-headless openssh-client python3-pykcs11
   prometheus systemd libfaketime
 )
-if [ "${1:-}" = test ]; then packages+=("${test_packages[@]}"); fi
+# Those that the benchmark compares with, and its counters.
+bench_packages=(softhsm2 p11-kit p11-kit-modules linux-perf valgrind)
+case "${1:-}" in
+  test) packages+=("${test_packages[@]}") ;;
+  bench) packages+=("${bench_packages[@]}") ;;
+esac
 # From bookworm-backports; tests of the provider are skipped, with a reason, where it is not to be had.
 backports=(pkcs11-provider)
 

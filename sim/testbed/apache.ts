@@ -5,7 +5,7 @@ import { execa } from "execa"
 import { CodedError } from "../../shared/errors.js"
 import { CHECKOUT } from "./checkout.js"
 import { childPids } from "./child-pids.js"
-import { type OpensslBinding, opensslConf } from "./openssl-conf.js"
+import { type KeyBinding, opensslConf } from "./openssl-conf.js"
 import { accepts, asWwwData, ownByWwwData } from "./server-process.js"
 import {
   inEnvironment,
@@ -23,7 +23,7 @@ export interface ApacheOptions {
   /** Everything goes here. */
   dir: string
   port: number
-  binding: OpensslBinding
+  binding: KeyBinding
   mpm?: Mpm
   /** PKCS #11 module that OpenSSL is to load; the token module itself unless given. */
   modulePath?: string
@@ -132,7 +132,7 @@ export class Apache implements WebServer {
       TLSKEEP_LOG: this.moduleLog,
       ...this.#options.env,
       // mod_ssl prefers the engine wherever OpenSSL finds one: here it finds none.
-      ...(this.#options.binding === "provider" ? { OPENSSL_ENGINES: this.#options.dir } : {}),
+      ...(this.#options.binding === "engine" ? {} : { OPENSSL_ENGINES: this.#options.dir }),
     }
   }
 

@@ -7,8 +7,12 @@ const LIBRARIES = "/usr/lib/x86_64-linux-gnu"
 export const ENGINE_PATH = `${LIBRARIES}/engines-3/pkcs11.so`
 export const PROVIDER_PATH = `${LIBRARIES}/ossl-modules/pkcs11.so`
 
-/** The text of an openssl.cnf that makes `pkcs11:` URIs name keys of the module. */
-export function opensslConf(binding: OpensslBinding, modulePath: string): string {
+/** Of a server that has its key in a file: `none`. */
+export type KeyBinding = OpensslBinding | "none"
+
+/** The text of an openssl.cnf that makes `pkcs11:` URIs name keys of the module; empty for `none`. */
+export function opensslConf(binding: KeyBinding, modulePath: string): string {
+  if (binding === "none") return ""
   const sections =
     binding === "engine"
       ? [

@@ -8,7 +8,7 @@ import { releaseKeyPolicy, seedKmsKey } from "../seed.js"
 import { CHECKOUT } from "./checkout.js"
 import { storeKeyObject } from "./key-objects.js"
 import { denyingKeyPolicy, putKeyPolicy } from "./key-policy.js"
-import type { KeyType, WebAuthority, WebCertificate } from "./web-certificates.js"
+import type { CertifiedKeyType, WebAuthority, WebCertificate } from "./web-certificates.js"
 
 /** How a command of the CLI ended. */
 export interface CommandResult {
@@ -51,7 +51,7 @@ export abstract class SealedKeys {
   }
 
   /** A certificate for `name` and localhost, under a fresh key that no log may hold. */
-  async issue(keyType: KeyType, name?: string): Promise<WebCertificate> {
+  async issue(keyType: CertifiedKeyType, name?: string): Promise<WebCertificate> {
     const web = await this.authority.issue(keyType, name)
     this.privateKeys.push(web.privateKey)
     return web

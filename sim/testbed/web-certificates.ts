@@ -17,6 +17,8 @@ import {
 export const KEY_TYPES = ["RSA-2048", "P-256", "P-384"] as const
 /** What Apache serves, and Ed25519, which few clients of the web take. */
 export type KeyType = (typeof KEY_TYPES)[number] | "Ed25519"
+/** Those, and longer RSA keys, which are signed with and not served. */
+export type CertifiedKeyType = keyof typeof ALGORITHMS
 
 /** PEM throughout. */
 export interface WebCertificate {
@@ -32,13 +34,16 @@ export function fingerprintOf({ certificate }: WebCertificate): string {
 
 const DAY_MS = 86_400_000
 const P256 = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const
+const rsa = (modulusLength: number) => ({
+  name: "RSASSA-PKCS1-v1_5",
+  modulusLength,
+  publicExponent: new Uint8Array([1, 0, 1]),
+  hash: "SHA-256",
+})
 const ALGORITHMS = {
-  "RSA-2048": {
-    name: "RSASSA-PKCS1-v1_5",
-    modulusLength: 2048,
-    publicExponent: new Uint8Array([1, 0, 1]),
-    hash: "SHA-256",
-  },
+  "RSA-2048": rsa(2048),
+  "RSA-3072": rsa(3072),
+  "RSA-4096": rsa(4096),
   "P-256": P256,
   "P-384": { name: "ECDSA", namedCurve: "P-384", hash: "SHA-384" },
   Ed25519: { name: "Ed25519" },
@@ -70,7 +75,7 @@ export class WebAuthority {
   }
 
   /** A fresh key and a certificate for a name, `localhost` and 127.0.0.1. */
-  async issue(keyType: KeyType, name = "localhost"): Promise<WebCertificate> {
+  async issue(keyType: CertifiedKeyType, name = "localhost"): Promise<WebCertificate> {
     const keys = await makeKeys(ALGORITHMS[keyType])
     const certificate = await issue({
       subject: `CN=${name}`,
@@ -129,7 +134,9 @@ async function issue(request: {
 }
 
 /** All of these algorithms make pairs; the types cannot tell of the union. */
-async function makeKeys(algorithm: (typeof ALGORITHMS)[KeyType]): Promise<webcrypto.CryptoKeyPair> {
+async function makeKeys(
+  algorithm: (typeof ALGORITHMS)[CertifiedKeyType],
+): Promise<webcrypto.CryptoKeyPair> {
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"])
   return keys as webcrypto.CryptoKeyPair
 }

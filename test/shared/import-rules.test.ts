@@ -12,8 +12,15 @@ const FORBIDDEN: Record<string, string[]> = {
   shared: ["enclave/run", "parent/errors", "native/addon/index", "sim/ca", "test/shared/codes"],
   enclave: ["parent/errors", "sim/nsm/index", "test/shared/codes"],
   parent: ["enclave/run", "sim/ca", "test/shared/codes"],
-  native: ["shared/errors", "enclave/run", "parent/errors", "sim/ca", "test/shared/codes"],
-  sim: ["parent/errors", "test/shared/codes"],
+  native: [
+    "shared/errors",
+    "enclave/run",
+    "parent/errors",
+    "sim/ca",
+    "bench/run",
+    "test/shared/codes",
+  ],
+  sim: ["parent/errors", "bench/run", "test/shared/codes"],
 }
 const ALLOWED: Record<string, string[]> = {
   enclave: ["shared/errors", "native/addon/index", "enclave/run"],
