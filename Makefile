@@ -89,7 +89,7 @@ BENCH ?= full
 bench-deps:
 	@scripts/install-deps.sh bench
 
-bench-tools: bench-deps image
+bench-tools: bench-deps sim-image
 	@cmake --build $(BUILD)/native -j $(JOBS) --target tlskeep-sign-load
 
 bench: bench-tools ## Compare speeds side by side; BENCH=quick for less of it
