@@ -47,7 +47,7 @@ CONTAINER_TAG ?= tlskeep-enclave:latest
 EIF ?= $(BUILD)/tlskeep.eif
 export NODE_IMAGE IMAGE CONTAINER_TOOL CONTAINER_FLAGS
 
-.PHONY: image eif test-vm test-container
+.PHONY: image eif test-vm test-container test-reproducible
 image: ## Build the enclave's container image by docker or buildah; NODE_IMAGE=NAME@sha256:… is its base
 	@scripts/build-container.sh $(CONTAINER_TAG)
 
@@ -61,6 +61,9 @@ boot-time: sim-image ## Measure how long the enclave's program takes from its st
 
 test-container: build ## Build the container image by buildah on a base of debootstrap's, look into it, and test what is in it by its Node.js
 	@scripts/container/run-tests.sh && scripts/container/node-tests.sh
+
+test-reproducible: build ## Build the enclave's root file system twice from clean sources, and compare
+	@scripts/reproducible-tests.sh
 
 test-vm: build ## Boot the enclave image in a virtual machine and serve a page from it
 	@scripts/vm/run-tests.sh

@@ -42,13 +42,13 @@ const longest = {
   name: "TypeScript and end-to-end tests",
   command: ["node_modules/.bin/vitest", "run", "--reporter=default", "--reporter=json"].concat(
     `--outputFile.json=${join(reports, "vitest.json")}`,
-    ["--exclude", "test/vm/**", "--exclude", "test/container/**"],
+    ["vm", "container", "reproducible"].flatMap((name) => ["--exclude", `test/${name}/**`]),
   ),
   counts: countsOfVitest,
   report: join(reports, "vitest.json"),
 }
 const afterwards = []
-// What these are made of is not to be had everywhere, and their first runs take minutes: they are asked for.
+// They build for minutes, and what some are made of is not to be had everywhere: they are asked for.
 const CONTAINER = "TLSKEEP_TEST_CONTAINER"
 for (const [index, { variable, name, script }] of [
   { variable: CONTAINER, name: "container image", script: "scripts/container/run-tests.sh" },
@@ -56,6 +56,11 @@ for (const [index, { variable, name, script }] of [
     variable: CONTAINER,
     name: "what is in the image, by its Node.js",
     script: "scripts/container/node-tests.sh",
+  },
+  {
+    variable: CONTAINER,
+    name: "reproducible builds",
+    script: "scripts/reproducible-tests.sh",
   },
   { variable: "TLSKEEP_TEST_VM", name: "virtual machine", script: "scripts/vm/run-tests.sh" },
 ].entries()) {

@@ -55,17 +55,19 @@ it("adds up what the lanes say, and runs those of images only when asked", async
 it("adds the lanes of images", async () => {
   await command("scripts/container/run-tests.sh", vitest({ passed: 5, skipped: 1 }))
   await command("scripts/container/node-tests.sh", vitest({ passed: 100 }))
+  await command("scripts/reproducible-tests.sh", vitest({ passed: 7 }))
   await command("scripts/vm/run-tests.sh", vitest({ passed: 6 }))
   const { code, last } = await counted(LANES)
-  expect([code, last]).toEqual([0, "142 passed, 0 failed, 2 skipped"])
+  expect([code, last]).toEqual([0, "149 passed, 0 failed, 2 skipped"])
 })
 
 it("counts a lane whose packages are not to be had as skipped, and says which", async () => {
   await command("scripts/container/run-tests.sh", "echo 'skipped: no Debian mirror'")
   await command("scripts/container/node-tests.sh", "echo 'skipped: no Debian mirror'")
+  await command("scripts/reproducible-tests.sh", vitest({ passed: 7 }))
   await command("scripts/vm/run-tests.sh", "echo 'skipped: no Debian mirror'")
   const { code, last, stdout } = await counted(LANES)
-  expect([code, last]).toEqual([0, "31 passed, 0 failed, 4 skipped"])
+  expect([code, last]).toEqual([0, "38 passed, 0 failed, 4 skipped"])
   expect(stdout).toContain("== virtual machine\nskipped: no Debian mirror")
 })
 

@@ -11,8 +11,8 @@ import { AMAZON_ROOTS } from "../../enclave/kms/amazon-roots.js"
 import { buildEif } from "../../parent/eif/build.js"
 import { CHECKOUT } from "../../sim/testbed/checkout.js"
 import { buildEnclaveRoot } from "../clean-checkout.js"
+import { execFileAsync, makeInputs, testFolder } from "../eif/images.js"
 import { run } from "../sim/process.js"
-import { execFileAsync, makeInputs, testFolder } from "./images.js"
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 600_000 })
 
