@@ -6,11 +6,13 @@ import { join } from "node:path"
 import { afterEach, beforeEach, expect } from "vitest"
 import { TLS_SERVER_POLICY } from "../../enclave/policy/tls-server.js"
 import type { UsagePolicy } from "../../enclave/policy/usage-policy.js"
-import { LatencyMeter } from "../../enclave/server/latency.js"
-import { type Service, serve } from "../../enclave/server/serve.js"
-import { SigningConnection } from "../../enclave/server/signing-connection.js"
+import type { LatencyMeter } from "../../enclave/server/latency.js"
+import type { Service } from "../../enclave/server/serve.js"
+import { serveSigning } from "../../enclave/server/serve-signing.js"
+import { DirectoryPublication } from "../../enclave/token/key-publication.js"
 import type { PinTiming } from "../../enclave/token/pin.js"
 import { TokenStore } from "../../enclave/token/token-store.js"
+import { KeyDirectory } from "../../native/addon/index.js"
 import type { CborValue } from "../../shared/cbor.js"
 import type { HashName } from "../../shared/protocol/signing.js"
 import { SIGNING_STATUS, type SigningStatusName } from "../../shared/protocol/signing-status.js"
@@ -65,19 +67,19 @@ export function useSigningService(policy: UsagePolicy = TLS_SERVER_POLICY): Sign
     const recording = recordingLog()
     lines = recording.lines
     const { log } = recording
-    latency = new LatencyMeter()
-    store = new TokenStore({ pinTiming })
+    const directory = new KeyDirectory()
+    store = new TokenStore({
+      pinTiming,
+      publication: new DirectoryPublication(directory, policy),
+    })
     store.put(tokenContent("rsa", rsa, { pin: PIN }))
     store.put(tokenContent("p256", p256, { pin: PIN }))
     store.put(tokenContent("p384", p384, { pin: PIN }))
-    listener = await serve({
-      address: { kind: "unix", path },
-      transport: {},
-      maxConnections,
-      log,
-      open: (stream, onClosed) =>
-        new SigningConnection(stream, { store, policy, latency, log }, onClosed),
-    })
+    const address = { kind: "unix" as const, path }
+    const serving = { address, maxConnections, threads: 2, directory, store, policy, log }
+    const signing = await serveSigning(serving)
+    listener = signing
+    latency = signing.latency
   }
 
   beforeEach(async () => {

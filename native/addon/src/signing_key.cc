@@ -101,6 +101,13 @@ SigningKey::SigningKey(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Signin
   AtBoundary(info.Env(), [&] { key_ = PrivateKey::FromPem(BytesArgument(info[0], "pem")); });
 }
 
+std::shared_ptr<const PrivateKey> SigningKey::KeyOf(const Napi::Value& instance) {
+  if (!instance.IsObject()) throw AddonError("invalid-argument", "key must be a SigningKey");
+  const SigningKey* key = Unwrap(instance.As<Napi::Object>());
+  key->key();
+  return key->key_;
+}
+
 const PrivateKey& SigningKey::key() const {
   if (key_ == nullptr) throw AddonError("key-destroyed", "the key has been destroyed");
   return *key_;
