@@ -1,10 +1,10 @@
-// What lies beneath a connection: its receive buffer, the table of sockets, and reads from a service of this file.
+// A connection and what lies beneath it, the receive buffer and the table of sockets, against a service of this file.
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <numeric>
 #include <thread>
@@ -148,7 +148,7 @@ TEST(Connection, TakesWhatIsThereEvenAtItsDeadline) {
   EXPECT_EQ(UnsignedResult(connection.Exchange(id, GenerationFrame(id), Deadline::In(std::chrono::milliseconds(0)))), 7U);
 }
 
-TEST(Connection, EndsAtADeadlineThatIsShorterThanOneReadsWait) {
+TEST(Connection, EndsAtAShortDeadline) {
   HastyService service(kHelloAnswer);
   SocketTable sockets;
   Canceller canceller;
@@ -173,7 +173,7 @@ TEST(Connection, KnowsALoginByItsSlot) {
   EXPECT_FALSE(connection.LoggedIn(1000));
 }
 
-// A child that the fork handlers know nothing of (posix_spawn's and the like) has its parent's sockets.
+// This table has no fork handlers: its child has its parent's sockets.
 TEST(SocketTable, ShutsDownNoSocketOfAnotherProcess) {
   HastyService service(Joined(kHelloAnswer, kGenerationAnswer));
   SocketTable sockets;

@@ -1,11 +1,9 @@
-// Socket input and output with a deadline: an exchange is one send and one read that waits.
+// Non-blocking socket input and output with a deadline: an exchange sends, waits and reads, a system call each.
 #include "client/connection.h"
 
-#include <fcntl.h>
 #include <linux/vm_sockets.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/un.h>
 
 #include <algorithm>
@@ -18,8 +16,8 @@
 namespace tlskeep {
 namespace {
 
-// How long one read waits. A shorter rest of a deadline is waited for with poll().
-constexpr std::chrono::milliseconds kSlice{100};
+// What poll() is asked to wait at a time: the longest for C_Finalize, should shutting a socket down not end a wait.
+constexpr std::chrono::milliseconds kLongestWait{1000};
 constexpr std::size_t kLongestGreeting = 64;
 
 [[noreturn]] void Fail(const char* what, int error) {
@@ -54,7 +52,6 @@ void Connection::Connect(const Address& address, Deadline deadline) {
     name.svm_cid = vsock->cid;
     name.svm_port = vsock->port;
     ConnectSocket(&name, sizeof name, deadline);
-    ReadBlocking();
     return;
   }
   const auto* hybrid = std::get_if<HybridAddress>(&address);
@@ -64,7 +61,6 @@ void Connection::Connect(const Address& address, Deadline deadline) {
   name.sun_family = AF_UNIX;
   std::memcpy(name.sun_path, path.data(), std::min(path.size(), sizeof name.sun_path - 1));
   ConnectSocket(&name, sizeof name, deadline);
-  ReadBlocking();
   if (hybrid != nullptr) AskForPort(hybrid->port, deadline);
 }
 
@@ -91,17 +87,9 @@ void Connection::AskForPort(std::uint32_t port, Deadline deadline) {
   throw TransportError("the multiplexer refused the port");
 }
 
-void Connection::ReadBlocking() {
-  timeval slice{};
-  slice.tv_usec = std::chrono::microseconds(kSlice).count();
-  if (setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &slice, sizeof slice) != 0) Fail("setsockopt", errno);
-  // Of the flags that can be set, O_NONBLOCK is the only one that is.
-  if (fcntl(fd_, F_SETFL, 0) != 0) Fail("fcntl", errno);
-}
-
 void Connection::Send(ByteView bytes, Deadline deadline) {
   while (!bytes.empty()) {
-    const ssize_t sent = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t sent = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     const int error = errno;
     if (sent >= 0) {
       bytes = bytes.subspan(static_cast<std::size_t>(sent));
@@ -116,15 +104,20 @@ void Connection::Send(ByteView bytes, Deadline deadline) {
 
 std::size_t Connection::ReceiveSome(std::span<std::uint8_t> room, Deadline deadline) {
   for (;;) {
-    // Cancelling sets its flag first and shuts sockets down then: it is seen here, or it ends the read.
+    // Cancelling sets its flag first and shuts sockets down then: it is seen here, or it ends the wait.
     canceller_.Check();
-    const std::chrono::milliseconds left = deadline.Remaining();
-    const bool poll_first = left < kSlice;
-    if (poll_first && !canceller_.Poll(fd_, POLLIN, left)) throw TransportError("receive: timed out");
-    const ssize_t got = recv(fd_, room.data(), room.size(), poll_first ? MSG_DONTWAIT : 0);
+    // Not a read that waits: a Unix socket would wake it when the service takes the request, too.
+    pollfd answer{fd_, POLLIN, 0};
+    const auto wait = std::min(deadline.Remaining(), kLongestWait);
+    const int ready = poll(&answer, 1, static_cast<int>(wait.count()));
+    if (ready < 0 && errno != EINTR) Fail("poll", errno);
+    if (ready <= 0) {
+      if (deadline.Passed()) throw TransportError("receive: timed out");
+      continue;
+    }
+    const ssize_t got = recv(fd_, room.data(), room.size(), 0);
     const int error = errno;
     if (got > 0) return static_cast<std::size_t>(got);
-    // A slice has passed, or there was a signal: the deadline decides.
     if (got < 0 && (error == EAGAIN || error == EWOULDBLOCK || error == EINTR)) continue;
     canceller_.Check();
     if (got == 0) throw TransportError("the service closed the connection");

@@ -39,8 +39,6 @@ class Connection {
   void Connect(const Address& address, Deadline deadline);
   void ConnectSocket(const void* address, std::size_t size, Deadline deadline);
   void AskForPort(std::uint32_t port, Deadline deadline);
-  // From now on reads wait, for a slice of time each: a wait costs no system call of its own.
-  void ReadBlocking();
   void Send(ByteView bytes, Deadline deadline);
   // Waits until `size` bytes at least have been received and not used up, and returns what there is.
   ByteView Receive(std::size_t size, Deadline deadline);

@@ -2,6 +2,7 @@
 // not exist there too. Closing a copy leaves the parent's connection alone; shutdown() would not.
 #pragma once
 
+#include <sys/types.h>
 #include <unistd.h>
 
 #include <mutex>
