@@ -1,7 +1,7 @@
 // The addon's table of contents: everything that JavaScript can reach.
 #include <napi.h>
 
-#include "addon_error.h"
+#include "boundary.h"
 #include "listening_socket.h"
 #include "nsm_device.h"
 #include "signing/key_directory_object.h"

@@ -9,8 +9,8 @@
 #include <cstddef>
 #include <string>
 
-#include "addon_error.h"
 #include "arguments.h"
+#include "boundary.h"
 #include "unique_fd.h"
 
 namespace tlskeep {

@@ -52,7 +52,9 @@ void Connection::Serve(std::uint32_t events, Scratch& scratch) {
   bool may_read = false;
   {
     const std::lock_guard lock(mutex_);
-    if (!fd_.valid()) return;
+    // The owner may arm the connection between the event that woke a thread and its turn, which wakes
+    // another one. The turn that has begun ends by looking at all that there is.
+    if (!fd_.valid() || serving_) return;
     serving_ = true;
     Flush();
     may_read = MayRead();

@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "addon_error.h"
 #include "arguments.h"
+#include "boundary.h"
 #include "signing_key.h"
 
 namespace tlskeep {
