@@ -2,11 +2,13 @@
  * The enclave service, put together from its edges. An entry point names the edges: the production
  * ones in `main.ts` and `main-general.ts`; another entry point is another image and so another PCR0.
  */
+import { availableParallelism } from "node:os"
 import type { Duplex } from "node:stream"
 import type { Logger } from "pino"
+import { KeyDirectory } from "../native/addon/index.js"
 import type { Address } from "../shared/address.js"
 import { PCR_COUNT } from "../shared/attestation/index.js"
-import type { TransportOptions } from "../shared/transport/transport.js"
+import { listen, type TransportOptions } from "../shared/transport/transport.js"
 import { VERSION } from "../shared/version.js"
 import { describer, measure } from "./description.js"
 import { recipientDecrypt } from "./kms/recipient-decrypt.js"
@@ -15,9 +17,9 @@ import { Nsm, type NsmDevice } from "./nsm/index.js"
 import { Ownership } from "./ownership.js"
 import type { UsagePolicy } from "./policy/usage-policy.js"
 import { ControlConnection } from "./server/control-connection.js"
-import { LatencyMeter } from "./server/latency.js"
 import { serve } from "./server/serve.js"
-import { SigningConnection } from "./server/signing-connection.js"
+import { serveSigning } from "./server/serve-signing.js"
+import { DirectoryPublication } from "./token/key-publication.js"
 import { Provisioner } from "./token/provisioner.js"
 import { TokenStore } from "./token/token-store.js"
 
@@ -52,28 +54,30 @@ const SWEEP_INTERVAL_MS = 30_000
 export async function runEnclave(edges: Edges): Promise<RunningEnclave> {
   const { policy, transport, log } = edges
   const nsm = new Nsm(edges.nsm)
-  const store = new TokenStore()
+  const directory = new KeyDirectory()
+  const store = new TokenStore({ publication: new DirectoryPublication(directory, policy) })
   const ownership = new Ownership()
   const agent = new RelayAgent({ connectRelay: edges.connectKmsRelay, roots: edges.kmsRoots })
   const provisioner = new Provisioner(store, recipientDecrypt(nsm, agent))
-  const latency = new LatencyMeter()
   const measurement = await measure(nsm)
   // Nothing here extends the PCRs that are not locked at boot: nobody shall.
   await nsm.lockPcrs(PCR_COUNT)
 
-  const signing = await serve({
+  const signing = await serveSigning({
     address: edges.signing,
-    transport,
     maxConnections: MAX_SIGNING_CONNECTIONS,
+    threads: availableParallelism(),
+    directory,
+    store,
+    policy,
     log,
-    open: (stream, onClosed) =>
-      new SigningConnection(stream, { store, policy, latency, log }, onClosed),
   })
+  const { latency } = signing
   const about = { measurement, store, policy, ownership, signing, latency, version: VERSION }
   const describe = describer(about)
-  const control = await serve({
-    address: edges.control,
-    transport,
+  const control = await serve<Duplex>({
+    listen: (onConnection) => listen(edges.control, onConnection, transport),
+    refuse: (stream) => stream.on("error", () => {}).destroy(),
     maxConnections: MAX_CONTROL_CONNECTIONS,
     log,
     open: (stream, onClosed) =>

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Runs the module's native tests under AddressSanitizer with UndefinedBehaviorSanitizer, under ThreadSanitizer,
-# and, as they are in build/native, under valgrind. Arguments choose among: address thread valgrind.
+# Runs the native tests of the module and the addon under AddressSanitizer with UndefinedBehaviorSanitizer,
+# under ThreadSanitizer, and, as they are in build/native, under valgrind. Arguments choose among: address
+# thread valgrind.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 jobs=${JOBS:-$(nproc)}
-targets=(tlskeep_pkcs11_test tlskeep_pkcs11_wire_test tlskeep_pkcs11_island_test)
-# Not under valgrind: what counts pages or seconds, and what forks, whose children would be checked for what
+targets=(tlskeep_pkcs11_test tlskeep_pkcs11_wire_test tlskeep_pkcs11_island_test tlskeep_addon_test)
+# Not under valgrind: what counts pages, seconds or descriptors, and what forks, whose children would be checked for what
 # their parent's threads hold, and for what the module leaves to itself in a child.
-not_valgrind='-Load*:Loading*:*Fork*:Robustness*:*SurvivesMutations*:*SurvivesRandom*:*InBoundedTime*'
+not_valgrind='-*LoadTest*:Loading*:*Fork*:Robustness*:*SurvivesMutations*:*SurvivesRandom*:*InBoundedTime*:*TakesNoTime*:*WithoutDescriptors*'
 # Without --fair-sched a thread that waits for another may keep the one processor that there is.
 valgrind_options=(--quiet --fair-sched=yes --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect)
 
@@ -46,7 +47,9 @@ run_valgrind() {
     openssl genpkey -quiet -algorithm RSA -pkeyopt "rsa_keygen_bits:$bits" -out "$TLSKEEP_TEST_KEYS/rsa$bits.pem"
   done
   for target in "${targets[@]}"; do
-    valgrind "${valgrind_options[@]}" "build/native/pkcs11/test/$target" --gtest_brief=1 --gtest_filter="$not_valgrind"
+    program=build/native/pkcs11/test/$target
+    [ -e "$program" ] || program=build/native/addon/test/$target
+    valgrind "${valgrind_options[@]}" "$program" --gtest_brief=1 --gtest_filter="$not_valgrind"
   done
 }
 

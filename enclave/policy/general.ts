@@ -29,6 +29,7 @@ export const GENERAL_POLICY: UsagePolicy = {
   name: "general",
   mechanismsFor: (key) => RULES.mechanisms[key.keyType],
   hashesFor: (key) => (key.keyType === "Ed25519" ? [] : RULES.hashes),
+  ecdsaBytes: RULES.ecdsaBytes,
   decryptMechanismsFor,
   admit: (key, use) => admitSignature(RULES, key, use),
   admitDecrypt,

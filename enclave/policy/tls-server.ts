@@ -16,6 +16,7 @@ export const TLS_SERVER_POLICY: UsagePolicy = {
   name: "tls-server",
   mechanismsFor: (key) => RULES.mechanisms[key.keyType],
   hashesFor: (key) => (key.keyType === "Ed25519" ? [] : RULES.hashes),
+  ecdsaBytes: RULES.ecdsaBytes,
   decryptMechanismsFor: () => [],
   admit: (key, use) => admitSignature(RULES, key, use),
   admitDecrypt: () => {

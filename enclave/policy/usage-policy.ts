@@ -39,6 +39,8 @@ export interface UsagePolicy {
   mechanismsFor(key: SigningKey): readonly MechanismName[]
   /** Hash functions whose values a key signs. */
   hashesFor(key: SigningKey): readonly HashName[]
+  /** Lengths of the hash values that an EC key signs. */
+  readonly ecdsaBytes: { readonly min: number; readonly max: number }
   /** Mechanisms that a key can decrypt with. */
   decryptMechanismsFor(key: SigningKey): readonly DecryptMechanismName[]
   /**

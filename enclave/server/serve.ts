@@ -1,8 +1,6 @@
-/** Accepts connections on an address, a bounded number of them, and ends them together. */
-import type { Duplex } from "node:stream"
+/** Accepts connections, a bounded number of them, and ends them together. */
 import type { Logger } from "pino"
-import type { Address } from "../../shared/address.js"
-import { listen, type TransportOptions } from "../../shared/transport/transport.js"
+import type { Listener } from "../../shared/transport/transport.js"
 
 interface Connection {
   destroy(): void
@@ -10,13 +8,18 @@ interface Connection {
   drain?(): void
 }
 
-export interface ServeOptions {
-  address: Address
-  transport: TransportOptions
+/** `Peer` is what the listener hands out for a connection: a stream, a descriptor. */
+export interface ServeOptions<Peer> {
+  listen(onConnection: (peer: Peer) => void): Promise<Listener>
+  /** Closes a connection that is not taken. */
+  refuse(peer: Peer): void
+  /**
+   * Takes a connection over; `onClosed` must be called once when it is gone. One that cannot be served is
+   * closed before this throws.
+   */
+  open(peer: Peer, onClosed: () => void): Connection
   maxConnections: number
   log: Logger
-  /** Takes over a stream; `onClosed` must be called once when it is gone. */
-  open(stream: Duplex, onClosed: () => void): Connection
 }
 
 /** A service that accepts connections. */
@@ -33,26 +36,26 @@ export interface Service {
  * Serves until closed; closing ends the open connections too. A connection beyond the limit is
  * closed at once.
  */
-export async function serve(options: ServeOptions): Promise<Service> {
-  const { address, transport, maxConnections, log, open } = options
+export async function serve<Peer>(options: ServeOptions<Peer>): Promise<Service> {
+  const { listen, refuse, open, maxConnections, log } = options
   const connections = new Set<Connection>()
   let accepted = 0
   let draining = false
-  const listener = await listen(
-    address,
-    (stream) => {
-      if (draining || connections.size >= maxConnections) {
-        if (!draining) log.warn({ maxConnections }, "connection refused: too many are open")
-        stream.on("error", () => {})
-        stream.destroy()
-        return
-      }
-      accepted++
-      const connection = open(stream, () => connections.delete(connection))
+  const listener = await listen((peer) => {
+    if (draining || connections.size >= maxConnections) {
+      if (!draining) log.warn({ maxConnections }, "connection refused: too many are open")
+      refuse(peer)
+      return
+    }
+    try {
+      const connection: Connection = open(peer, () => connections.delete(connection))
       connections.add(connection)
-    },
-    transport,
-  )
+      accepted++
+    } catch (error) {
+      // For want of memory, say: this peer's loss alone.
+      log.error({ err: error }, "connection refused")
+    }
+  })
   return {
     get connections() {
       return { open: connections.size, accepted }

@@ -1,11 +1,19 @@
-/** One connection of the signing service: hello, logins, and the requests in flight. */
+/**
+ * One connection of the signing service: hello, logins, and every request but the signatures that the
+ * threads behind the channel make by themselves. What these do not admit arrives here too: to be refused
+ * by its name, or to be signed if they were not yet told that it may be.
+ */
 import { randomBytes } from "node:crypto"
-import type { Duplex } from "node:stream"
 import type { Logger } from "pino"
-import { isAddonError, type SigningKey } from "../../native/addon/index.js"
+import {
+  type EndReason,
+  isAddonError,
+  type SigningChannel,
+  type SigningChannelHandlers,
+  type SigningKey,
+} from "../../native/addon/index.js"
 import { type CborValue, cborInteger } from "../../shared/cbor.js"
 import { isCodedError } from "../../shared/errors.js"
-import { FramedStream } from "../../shared/framed-stream.js"
 import {
   HELLO_TIMEOUT_MS,
   MAX_IN_FLIGHT,
@@ -34,12 +42,15 @@ export interface SigningDeps {
   log: Logger
 }
 
+/** The way back to the client. */
+export type Channel = Pick<SigningChannel, keyof SigningChannel>
+
 type KeyRequest = Extract<SigningRequest, { op: "sign" | "decrypt" }>
 type LoginRequest = Extract<SigningRequest, { op: "login" }>
 
 export class SigningConnection {
   readonly #deps: SigningDeps
-  readonly #stream: FramedStream
+  readonly #channel: Channel
   /** PINs proven here: the gate itself, so that a changed PIN needs a new login. */
   readonly #logins = new Set<PinGate>()
   readonly #helloTimer: NodeJS.Timeout
@@ -48,31 +59,42 @@ export class SigningConnection {
   #loginFailures = 0
   #draining = false
 
-  constructor(stream: Duplex, deps: SigningDeps, onClosed: () => void) {
+  /**
+   * @param adopt - makes a channel of the connection, which calls these handlers from the next turn of
+   *   the event loop on
+   */
+  constructor(
+    adopt: (handlers: SigningChannelHandlers) => Channel,
+    deps: SigningDeps,
+    onClosed: () => void,
+  ) {
     this.#deps = deps
-    this.#helloTimer = setTimeout(() => this.#stream.destroy(), HELLO_TIMEOUT_MS)
-    this.#stream = new FramedStream(stream, {
+    this.#channel = adopt({
       payload: (payload) => this.#receive(payload),
-      broken: (error) => {
-        const tooLarge = error.code === "frame-too-large"
-        this.#refuse(0, tooLarge ? "frame-too-large" : "malformed-request")
-        this.#stream.close()
-      },
+      ended: (reason) => this.#ended(reason),
       closed: () => {
         clearTimeout(this.#helloTimer)
         onClosed()
       },
     })
+    this.#helloTimer = setTimeout(() => this.#channel.destroy(), HELLO_TIMEOUT_MS)
   }
 
   destroy(): void {
-    this.#stream.destroy()
+    this.#channel.destroy()
   }
 
   /** Closes as soon as nothing is in flight: the client finds the service elsewhere. */
   drain(): void {
     this.#draining = true
-    if (this.#inFlight === 0) this.#stream.close()
+    if (this.#inFlight === 0) this.#channel.close()
+  }
+
+  #ended(reason: EndReason): void {
+    if (reason !== "ended") {
+      this.#refuse(0, reason === "frame-too-large" ? "frame-too-large" : "malformed-request")
+    }
+    this.#channel.close()
   }
 
   #receive(payload: Buffer): void {
@@ -83,7 +105,7 @@ export class SigningConnection {
       const id = error instanceof SigningRefusal ? error.requestId : 0
       const early = !this.#helloed && isCodedError(error, "unknown-op")
       this.#fail(id, early ? helloRequired() : error)
-      if (isCodedError(error, "malformed-cbor")) this.#stream.close()
+      if (isCodedError(error, "malformed-cbor")) this.#channel.close()
       return
     }
     try {
@@ -97,6 +119,7 @@ export class SigningConnection {
     const { store, policy } = this.#deps
     if (request.op === "hello") {
       this.#helloed = true
+      this.#channel.greet()
       clearTimeout(this.#helloTimer)
       this.#answer(request.id, PROTOCOL_VERSION)
       return
@@ -192,6 +215,7 @@ export class SigningConnection {
       .then((outcome) => {
         if (outcome === "correct") {
           this.#logins.add(gate)
+          this.#channel.prove(gate.id)
           this.#answer(id, null)
           return
         }
@@ -199,27 +223,27 @@ export class SigningConnection {
         this.#deps.log.info({ tokenLabel: label }, "login refused: wrong PIN")
         token.refusals++
         this.#refuse(id, "pin-incorrect")
-        if (++this.#loginFailures >= MAX_LOGIN_FAILURES) this.#stream.close()
+        if (++this.#loginFailures >= MAX_LOGIN_FAILURES) this.#channel.close()
       })
       .catch((error: unknown) => this.#fail(id, error))
       .finally(() => this.#finish())
   }
 
   #begin(): void {
-    if (++this.#inFlight >= MAX_IN_FLIGHT) this.#stream.pause()
+    if (++this.#inFlight >= MAX_IN_FLIGHT) this.#channel.pause()
   }
 
   #finish(): void {
-    if (this.#inFlight-- === MAX_IN_FLIGHT) this.#stream.resume()
-    if (this.#draining && this.#inFlight === 0) this.#stream.close()
+    if (this.#inFlight-- === MAX_IN_FLIGHT) this.#channel.resume()
+    if (this.#draining && this.#inFlight === 0) this.#channel.close()
   }
 
   #answer(id: number, result: CborValue): void {
-    this.#stream.send(encodeSigningResult(id, result))
+    this.#channel.send(encodeSigningResult(id, result))
   }
 
   #refuse(id: number, code: SigningErrorCode): void {
-    this.#stream.send(encodeSigningError(id, code))
+    this.#channel.send(encodeSigningError(id, code))
   }
 
   /** Answers a failure: a refusal by its code, anything unforeseen as `internal`. */

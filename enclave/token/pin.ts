@@ -35,6 +35,9 @@ export type PinOutcome = "correct" | "incorrect" | "busy"
  * would go on at the first delay.
  */
 export class PinGate {
+  static #made = 0
+  /** Of this gate alone among all that this process has made. */
+  readonly id = ++PinGate.#made
   readonly #key = randomBytes(32)
   readonly #expected: Buffer
   readonly #timing: PinTiming

@@ -1,6 +1,7 @@
 /** The tokens that the enclave holds, by label and by the fingerprints of their keys. */
 import { ControlError } from "../../shared/protocol/control.js"
 import { fingerprintOf } from "../../shared/public-key.js"
+import type { KeyPublication } from "./key-publication.js"
 import { PinGate, type PinTiming } from "./pin.js"
 import {
   type HeldKey,
@@ -20,11 +21,14 @@ export const MAX_TOKENS = 1_024
 export interface TokenStoreOptions {
   now?: () => number
   pinTiming?: PinTiming
+  /** Told of every change; without one, nobody else signs. */
+  publication?: KeyPublication
 }
 
 export class TokenStore {
   readonly #now: () => number
   readonly #pinTiming: PinTiming | undefined
+  readonly #publication: KeyPublication | undefined
   readonly #tokens = new Map<string, Token>()
   /** Fingerprint (latin1) → holders; two tokens may hold one key. */
   readonly #holders = new Map<string, { token: Token; held: HeldKey }[]>()
@@ -33,6 +37,7 @@ export class TokenStore {
   constructor(options: TokenStoreOptions = {}) {
     this.#now = options.now ?? Date.now
     this.#pinTiming = options.pinTiming
+    this.#publication = options.publication
     this.#generation = this.#now()
   }
 
@@ -42,14 +47,16 @@ export class TokenStore {
   }
 
   get(label: string): Token | undefined {
-    return this.#tokens.get(label)
+    const token = this.#tokens.get(label)
+    if (token !== undefined) this.#publication?.collect(token)
+    return token
   }
 
   /** Live tokens in the order of their labels' bytes. */
   list(): Token[] {
-    return [...this.#tokens.values()].sort((a, b) =>
-      Buffer.compare(Buffer.from(a.label), Buffer.from(b.label)),
-    )
+    const tokens = [...this.#tokens.values()]
+    for (const token of tokens) this.#publication?.collect(token)
+    return tokens.sort((a, b) => Buffer.compare(Buffer.from(a.label), Buffer.from(b.label)))
   }
 
   /** Every live token that holds a key of this fingerprint, be it current, next or retiring. */
@@ -84,7 +91,7 @@ export class TokenStore {
     if (stage && !version.fingerprint.equals(former.current.fingerprint)) {
       this.#discardNext(former, version)
       former.next = version
-      this.#changed()
+      this.#changed(former)
       return former
     }
     this.#makeCurrent(former, version)
@@ -110,18 +117,19 @@ export class TokenStore {
   extend(token: Token): void {
     token.attestedAt = this.#now()
     token.expiresAt = token.attestedAt + TOKEN_LEASE_MS
-    this.#changed()
+    this.#changed(token)
   }
 
   /** Removes a token and destroys its keys. */
   remove(token: Token): void {
     if (this.#tokens.get(token.label) !== token) return
     this.#tokens.delete(token.label)
+    this.#publication?.withdraw(token)
     this.#drop(token, token.current)
     this.#discardNext(token)
     for (const { held } of token.retiring) this.#drop(token, held)
     token.retiring = []
-    this.#changed()
+    this.#advance()
   }
 
   /**
@@ -133,14 +141,14 @@ export class TokenStore {
   retire(token: Token, fingerprint: Uint8Array): boolean {
     if (token.next?.fingerprint.equals(fingerprint) === true) {
       this.#discardNext(token)
-      this.#changed()
+      this.#changed(token)
       return true
     }
     const retired = token.retiring.find(({ held }) => held.fingerprint.equals(fingerprint))
     if (retired === undefined) return false
     token.retiring = token.retiring.filter((retiring) => retiring !== retired)
     this.#drop(token, retired.held)
-    this.#changed()
+    this.#changed(token)
     return true
   }
 
@@ -221,7 +229,7 @@ export class TokenStore {
     if (ended.length === 0) return
     token.retiring = token.retiring.filter((retiring) => !ended.includes(retiring))
     for (const { held } of ended) this.#drop(token, held)
-    this.#changed()
+    this.#changed(token)
   }
 
   #index(token: Token, { key: signingKey, fingerprint }: HeldKey): void {
@@ -238,7 +246,12 @@ export class TokenStore {
     held.key.destroy()
   }
 
-  #changed(): void {
+  #changed(token: Token): void {
+    this.#publication?.publish(token)
+    this.#advance()
+  }
+
+  #advance(): void {
     this.#generation = Math.max(this.#generation + 1, this.#now())
   }
 }

@@ -52,6 +52,43 @@ export interface NativeListeningSocket {
   keepAlive(keep: boolean): void
 }
 
+/** The keys that the signing threads use; the numbers stand for the names in signing-key.ts. */
+export interface NativeKeyDirectory {
+  publish(
+    token: number,
+    gate: number,
+    expiresAt: number,
+    keys: readonly {
+      fingerprint: Uint8Array
+      key: NativeSigningKey
+      /** A bit for each mechanism, and for each hash. */
+      mechanisms: number
+      hashes: number
+      minEcdsaBytes: number
+      maxEcdsaBytes: number
+    }[],
+  ): void
+  withdraw(token: number): void
+  /** By mechanism. */
+  takeCounts(token: number): number[]
+}
+
+/** The signing threads and their connections; nothing happens to one that is closed. */
+export interface NativeSigningService {
+  /** Takes the descriptor over; closes it if this throws. */
+  adopt(fd: number): number
+  send(connection: number, payload: Uint8Array): void
+  prove(connection: number, gate: number): void
+  greet(connection: number): void
+  pause(connection: number): void
+  resume(connection: number): void
+  close(connection: number): void
+  destroy(connection: number): void
+  /** The sum in µs, then the counts of the buckets; empty once stopped. */
+  latency(): number[]
+  stop(): void
+}
+
 /** The open NSM device. */
 export interface NativeNsmDevice {
   transact(
@@ -76,9 +113,18 @@ interface Binding {
     onConnection: (fd: number, cid: number | null, port: number | null) => void,
     onError: (error: AddonError) => void,
   ) => NativeListeningSocket
+  readonly KeyDirectory: new () => NativeKeyDirectory
+  /** Events: 0 a request (its payload), 1 the end (a reason), 2 closed. */
+  readonly SigningService: new (
+    directory: NativeKeyDirectory,
+    latencyBounds: readonly number[],
+    threads: number,
+    onEvent: (event: number, connection: number, detail: Buffer | number) => void,
+  ) => NativeSigningService
   readonly NsmDevice: new (path: string) => NativeNsmDevice
   startVsockConnect(cid: number, port: number, timeoutMs: number): number
   bindVsock(cid: number, port: number, backlog: number): { fd: number; port: number }
+  bindUnix(path: string, backlog: number): number
   localCid(): number
   socketPair(): [number, number]
   closeDescriptor(fd: number): void

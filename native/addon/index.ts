@@ -1,6 +1,8 @@
 /** The typed surface of the Node addon: signing keys, AF_VSOCK sockets and the NSM device. */
 
 export { AddonError, isAddonError } from "./addon-error.js"
+export { bindUnix, bindVsock, DEFAULT_BACKLOG } from "./bind.js"
+export { KeyDirectory, type Publication, type PublishedKey } from "./key-directory.js"
 export {
   NSM_REQUEST_MAX_SIZE,
   type NsmDevice,
@@ -19,6 +21,16 @@ export {
   type SigningMechanism,
 } from "./signing-key.js"
 export {
+  type EndReason,
+  SigningChannel,
+  type SigningChannelHandlers,
+  type SigningLatency,
+  SigningService,
+  type SigningServiceOptions,
+} from "./signing-service.js"
+export {
+  acceptFd,
+  closeDescriptor,
   listenFd,
   type SocketServer,
   type SocketServerOptions,

@@ -65,7 +65,8 @@ export type DecryptCallback = (
   plaintext: Uint8Array,
 ) => void
 
-const MECHANISMS = new Map<string, number>([
+/** The addon's numbers of the mechanisms. */
+export const MECHANISMS = new Map<SigningMechanism, number>([
   ["RSA_PKCS", 0],
   ["RSA_PKCS_PSS", 1],
   ["ECDSA", 2],
@@ -77,7 +78,8 @@ const DECRYPTION_MECHANISMS = new Map<string, number>([
   ["RSA_PKCS_OAEP", 1],
   ["RSA_X_509", 2],
 ])
-const HASHES = new Map<string, number>([
+/** The addon's numbers of the hash functions. */
+export const HASHES = new Map<KeyHash, number>([
   ["SHA-1", 0],
   ["SHA-224", 1],
   ["SHA-256", 2],
@@ -107,6 +109,11 @@ export class SigningKey {
   readonly publicKey: Uint8Array
 
   readonly #native: NativeSigningKey
+
+  /** The addon's object of a key, for the wrappers beside this file. */
+  static nativeOf(key: SigningKey): NativeSigningKey {
+    return key.#native
+  }
 
   private constructor(native: NativeSigningKey) {
     this.#native = native

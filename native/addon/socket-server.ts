@@ -40,6 +40,31 @@ export function listenFd(
   onConnection: (stream: SocketStream, peer: VsockPeer | null) => void,
   options: SocketServerOptions = {},
 ): SocketServer {
+  return acceptFd(
+    fd,
+    (connection, peer) => {
+      let stream: SocketStream
+      try {
+        stream = new SocketStream(connection, options)
+      } catch (error) {
+        binding.closeDescriptor(connection)
+        options.onError?.(error as AddonError)
+        return
+      }
+      onConnection(stream, peer)
+    },
+    options,
+  )
+}
+
+/**
+ * As {@link listenFd}, for whoever serves descriptors: each connection's is the receiver's to close.
+ */
+export function acceptFd(
+  fd: number,
+  onConnection: (connection: number, peer: VsockPeer | null) => void,
+  options: Pick<SocketServerOptions, "onError"> = {},
+): SocketServer {
   let retry: NodeJS.Timeout | undefined
   let keepAlive = true
   const refused = (error: AddonError) => {
@@ -49,17 +74,8 @@ export function listenFd(
   }
   const socket = new binding.ListeningSocket(
     fd,
-    (connection, cid, port) => {
-      let stream: SocketStream
-      try {
-        stream = new SocketStream(connection, options)
-      } catch (error) {
-        binding.closeDescriptor(connection)
-        options.onError?.(error as AddonError)
-        return
-      }
-      onConnection(stream, cid === null || port === null ? null : { cid, port })
-    },
+    (connection, cid, port) =>
+      onConnection(connection, cid === null || port === null ? null : { cid, port }),
     refused,
   )
   return {
@@ -73,4 +89,9 @@ export function listenFd(
       socket.keepAlive(false)
     },
   }
+}
+
+/** Closes a descriptor that found no owner. @throws AddonError `EBADF` */
+export function closeDescriptor(fd: number): void {
+  binding.closeDescriptor(fd)
 }

@@ -1,6 +1,7 @@
 /** AF_VSOCK: connections between an enclave and its parent instance. */
 
 import { AddonError } from "./addon-error.js"
+import { bindVsock } from "./bind.js"
 import { binding } from "./binding.js"
 import {
   listenFd,
@@ -85,8 +86,8 @@ export async function listenVsock(
   options: ListenVsockOptions,
   onConnection: (stream: SocketStream, peer: VsockPeer) => void,
 ): Promise<VsockServer> {
-  const { cid = VMADDR_CID_ANY, port, backlog = 128 } = options
-  const bound = binding.bindVsock(cid, port, backlog)
+  const { cid = VMADDR_CID_ANY, port, backlog } = options
+  const bound = bindVsock(cid, port, backlog)
   try {
     const server = listenFd(
       bound.fd,

@@ -37,7 +37,7 @@ export async function listenUnix(
   path: string,
   onConnection: (stream: Duplex) => void,
 ): Promise<Listener> {
-  await removeStaleSocket(path)
+  await clearUnixPath(path)
   const server = createServer({ allowHalfOpen: false }, onConnection)
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) => {
@@ -48,7 +48,7 @@ export async function listenUnix(
   })
   // A connection that cannot be accepted, for want of memory say, is its peer's loss alone.
   server.removeAllListeners("error").on("error", () => {})
-  await chmod(path, 0o666)
+  await openToAll(path)
   let closed: Promise<void> | undefined
   return {
     close: () => {
@@ -62,7 +62,17 @@ export async function listenUnix(
   }
 }
 
-async function removeStaleSocket(path: string): Promise<void> {
+/** Gives the socket the permissions of AF_VSOCK, which it stands for: none. */
+export async function openToAll(path: string): Promise<void> {
+  await chmod(path, 0o666)
+}
+
+/**
+ * Removes a socket file left behind by a process that is gone.
+ *
+ * @throws CodedError `address-in-use` for one that somebody serves, or another kind of file
+ */
+export async function clearUnixPath(path: string): Promise<void> {
   try {
     if (!(await lstat(path)).isSocket()) {
       throw new CodedError("address-in-use", `${path} exists and is not a socket: move it away`)

@@ -21,7 +21,7 @@ import {
   enclaveDescriptionSchema,
   tokenDescriptionSchema,
 } from "../../shared/protocol/control.js"
-import type { Listener } from "../../shared/transport/transport.js"
+import { type Listener, listen } from "../../shared/transport/transport.js"
 import { VERSION } from "../../shared/version.js"
 import { makeRootAuthority, NitroPki, SimulatedNsm } from "../../sim/nsm/index.js"
 import { Client } from "./client.js"
@@ -67,9 +67,9 @@ beforeEach(async () => {
   path = join(dir, "s")
   kms = async () => key.pem
   deps = await makeDeps(PCRS)
-  listener = await serve({
-    address: { kind: "unix", path },
-    transport: {},
+  listener = await serve<Duplex>({
+    listen: (onConnection) => listen({ kind: "unix", path }, onConnection),
+    refuse: (stream) => stream.destroy(),
     maxConnections: 100,
     log: deps.log,
     open: (stream, onClosed) => new ControlConnection(stream, deps, onClosed),
@@ -105,7 +105,7 @@ async function makeDeps(pcrs: ReadonlyMap<number, Uint8Array>): Promise<ControlD
     policy: TLS_SERVER_POLICY,
     ownership,
     signing,
-    latency: new LatencyMeter(),
+    latency: new LatencyMeter(() => ({ counts: [], sum: 0 })),
     version: VERSION,
   })
   return { ownership, provisioner, store, signing, describe, log: recording.log }

@@ -1,10 +1,9 @@
 /** The signing service: hello, what is no request, and connections that come and go. */
 
-import { Duplex } from "node:stream"
-import { describe, expect, it, vi } from "vitest"
+import { describe, expect, it, type Mock, vi } from "vitest"
 import { TLS_SERVER_POLICY } from "../../enclave/policy/tls-server.js"
-import { LatencyMeter } from "../../enclave/server/latency.js"
-import { SigningConnection } from "../../enclave/server/signing-connection.js"
+import { type Channel, SigningConnection } from "../../enclave/server/signing-connection.js"
+import type { SigningChannelHandlers } from "../../native/addon/index.js"
 import { encodeCbor } from "../../shared/cbor.js"
 import { encodeFrame, MAX_FRAME_BYTES } from "../../shared/frame.js"
 import { Client } from "./client.js"
@@ -14,6 +13,25 @@ import { hashOf, PIN, p256, rsa, sign, statusOf, useSigningService } from "./sig
 
 const service = useSigningService()
 const { restart, connect, greeted, loggedIn, stillServes } = service
+
+/** A connection over a channel that leads nowhere. */
+function greetable() {
+  const names = ["send", "greet", "prove", "pause", "resume", "close", "destroy"] as const
+  const channel = Object.fromEntries(names.map((name) => [name, vi.fn()])) as Record<
+    keyof Channel,
+    Mock
+  >
+  const { log } = recordingLog()
+  const { store, latency } = service
+  let handlers: SigningChannelHandlers | undefined
+  const adopt = (given: SigningChannelHandlers) => {
+    handlers = given
+    return channel
+  }
+  new SigningConnection(adopt, { store, policy: TLS_SERVER_POLICY, latency, log }, () => {})
+  if (handlers === undefined) throw new Error("nobody listens")
+  return { channel, handlers }
+}
 
 describe("hello", () => {
   it("comes first; anything else before it is refused, on a connection that stays", async () => {
@@ -48,24 +66,14 @@ describe("hello", () => {
   it("must come within 5 s", () => {
     vi.useFakeTimers()
     try {
-      const streams = [0, 1].map(() => {
-        const stream = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() })
-        const { log } = recordingLog()
-        new SigningConnection(
-          stream,
-          { store: service.store, policy: TLS_SERVER_POLICY, latency: new LatencyMeter(), log },
-          () => {},
-        )
-        return stream
-      })
-      const [silent, polite] = streams
-      polite?.emit("data", encodeFrame(encodeCbor([1, "hello", 1])))
+      const [silent, polite] = [greetable(), greetable()]
+      polite.handlers.payload(encodeCbor([1, "hello", 1]))
       vi.advanceTimersByTime(4_999)
-      expect(streams.map(({ destroyed }) => destroyed)).toEqual([false, false])
+      expect(silent.channel.destroy).not.toHaveBeenCalled()
       vi.advanceTimersByTime(1)
-      expect([silent?.destroyed, polite?.destroyed]).toEqual([true, false])
+      expect(silent.channel.destroy).toHaveBeenCalledOnce()
       vi.advanceTimersByTime(3_600_000)
-      expect(polite?.destroyed).toBe(false)
+      expect(polite.channel.destroy).not.toHaveBeenCalled()
     } finally {
       vi.useRealTimers()
     }

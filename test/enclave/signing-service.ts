@@ -6,11 +6,13 @@ import { join } from "node:path"
 import { afterEach, beforeEach, expect } from "vitest"
 import { TLS_SERVER_POLICY } from "../../enclave/policy/tls-server.js"
 import type { UsagePolicy } from "../../enclave/policy/usage-policy.js"
-import { LatencyMeter } from "../../enclave/server/latency.js"
-import { type Service, serve } from "../../enclave/server/serve.js"
-import { SigningConnection } from "../../enclave/server/signing-connection.js"
+import type { LatencyMeter } from "../../enclave/server/latency.js"
+import type { Service } from "../../enclave/server/serve.js"
+import { serveSigning } from "../../enclave/server/serve-signing.js"
+import { DirectoryPublication, type KeyPublication } from "../../enclave/token/key-publication.js"
 import type { PinTiming } from "../../enclave/token/pin.js"
 import { TokenStore } from "../../enclave/token/token-store.js"
+import { KeyDirectory } from "../../native/addon/index.js"
 import type { CborValue } from "../../shared/cbor.js"
 import type { HashName } from "../../shared/protocol/signing.js"
 import { SIGNING_STATUS, type SigningStatusName } from "../../shared/protocol/signing-status.js"
@@ -32,6 +34,11 @@ export const hashOf = (name: HashName) => createHash(name.replace("-", "")).upda
 interface Options {
   pinTiming?: PinTiming
   maxConnections?: number
+  /** Whether the signing threads are told of the keys; else every request comes to JavaScript. */
+  published?: boolean
+  /** In place of the service's own. */
+  directory?: KeyDirectory
+  publication?: KeyPublication
 }
 
 export interface SigningService {
@@ -61,23 +68,22 @@ export function useSigningService(policy: UsagePolicy = TLS_SERVER_POLICY): Sign
   let latency: LatencyMeter
   const clients: Client[] = []
 
-  async function start({ pinTiming = QUICK, maxConnections = 100 }: Options = {}): Promise<void> {
+  async function start(options: Options = {}): Promise<void> {
+    const { pinTiming = QUICK, maxConnections = 100, published = true } = options
     const recording = recordingLog()
     lines = recording.lines
     const { log } = recording
-    latency = new LatencyMeter()
-    store = new TokenStore({ pinTiming })
+    const directory = options.directory ?? new KeyDirectory()
+    const publication = options.publication ?? new DirectoryPublication(directory, policy)
+    store = new TokenStore({ pinTiming, ...(published && { publication }) })
     store.put(tokenContent("rsa", rsa, { pin: PIN }))
     store.put(tokenContent("p256", p256, { pin: PIN }))
     store.put(tokenContent("p384", p384, { pin: PIN }))
-    listener = await serve({
-      address: { kind: "unix", path },
-      transport: {},
-      maxConnections,
-      log,
-      open: (stream, onClosed) =>
-        new SigningConnection(stream, { store, policy, latency, log }, onClosed),
-    })
+    const address = { kind: "unix" as const, path }
+    const serving = { address, maxConnections, threads: 2, directory, store, policy, log }
+    const signing = await serveSigning(serving)
+    listener = signing
+    latency = signing.latency
   }
 
   beforeEach(async () => {

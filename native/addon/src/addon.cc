@@ -1,12 +1,14 @@
 // The addon's table of contents: everything that JavaScript can reach.
 #include <napi.h>
 
-#include "addon_error.h"
+#include "boundary.h"
 #include "listening_socket.h"
 #include "nsm_device.h"
+#include "signing/key_directory_object.h"
+#include "signing/signing_service_object.h"
 #include "signing_key.h"
 #include "stream_socket.h"
-#include "unix_datagram.h"
+#include "unix_socket.h"
 #include "vsock.h"
 
 namespace tlskeep {
@@ -16,6 +18,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new EnvironmentData);
   exports.Set("useErrorClass", Napi::Function::New<UseErrorClass>(env, "useErrorClass"));
   exports.Set("SigningKey", SigningKey::Define(env));
+  exports.Set("KeyDirectory", KeyDirectoryObject::Define(env));
+  exports.Set("SigningService", SigningServiceObject::Define(env));
   exports.Set("StreamSocket", StreamSocket::Define(env));
   exports.Set("ListeningSocket", ListeningSocket::Define(env));
   exports.Set("NsmDevice", NsmDevice::Define(env));
@@ -25,6 +29,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("socketPair", Napi::Function::New<SocketPair>(env, "socketPair"));
   exports.Set("closeDescriptor", Napi::Function::New<CloseDescriptor>(env, "closeDescriptor"));
   exports.Set("sendUnixDatagram", Napi::Function::New<SendUnixDatagram>(env, "sendUnixDatagram"));
+  exports.Set("bindUnix", Napi::Function::New<BindUnix>(env, "bindUnix"));
   return exports;
 }
 

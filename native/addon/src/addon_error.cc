@@ -1,33 +1,24 @@
-// Makes JavaScript errors out of the addon's.
+// Names the system's errors.
 #include "addon_error.h"
 
-#include <uv.h>
+#include <errno.h>
+#include <string.h>
 
 namespace tlskeep {
+namespace {
+
+std::string NameOf(int error_number) {
+  // One number on Linux, which has two names: Node uses this one, the C library the other.
+  if (error_number == EOPNOTSUPP) return "ENOTSUP";
+  const char* name = strerrorname_np(error_number);
+  return name != nullptr ? name : "Unknown system error " + std::to_string(-error_number);
+}
+
+}  // namespace
 
 AddonError AddonError::System(const char* syscall, int error_number) {
-  char name[64];
-  uv_err_name_r(uv_translate_sys_error(error_number), name, sizeof name);
+  const std::string name = NameOf(error_number);
   return AddonError(name, std::string(syscall) + ": " + name);
-}
-
-Napi::Value UseErrorClass(const Napi::CallbackInfo& info) {
-  if (!info[0].IsFunction()) throw Napi::TypeError::New(info.Env(), "a class is expected");
-  info.Env().GetInstanceData<EnvironmentData>()->error_class =
-      Napi::Persistent(info[0].As<Napi::Function>());
-  return info.Env().Undefined();
-}
-
-Napi::Value ToJavaScript(Napi::Env env, const AddonError& error) {
-  const auto code = Napi::String::New(env, error.code());
-  const auto message = Napi::String::New(env, error.what());
-  const EnvironmentData* data = env.GetInstanceData<EnvironmentData>();
-  if (data != nullptr && !data->error_class.IsEmpty()) {
-    return data->error_class.New({code, message});
-  }
-  Napi::Object plain = Napi::Error::New(env, error.what()).Value();
-  plain.Set("code", code);
-  return plain;
 }
 
 }  // namespace tlskeep

@@ -6,8 +6,8 @@
 
 #include <linux/vm_sockets.h>
 
-#include "addon_error.h"
 #include "arguments.h"
+#include "boundary.h"
 
 namespace tlskeep {
 namespace {

@@ -11,8 +11,8 @@
 #include <cstdint>
 #include <string>
 
-#include "addon_error.h"
 #include "arguments.h"
+#include "boundary.h"
 #include "pool_work.h"
 
 namespace tlskeep {

@@ -6,7 +6,7 @@
 #include <memory>
 #include <optional>
 
-#include "addon_error.h"
+#include "boundary.h"
 
 namespace tlskeep {
 

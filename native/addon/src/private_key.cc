@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <iterator>
 #include <string_view>
 
 #include "addon_error.h"
@@ -21,7 +22,7 @@ namespace {
 
 using Pkey = std::unique_ptr<EVP_PKEY, PkeyDeleter>;
 
-// Contexts kept for reuse per key; more are made when more threads sign at once, then dropped.
+// Contexts kept for each key: as many threads as sign at once, for the setup or two that its clients ask for.
 constexpr std::size_t kMaxIdleContexts = 8;
 
 // RFC 8032, 5.1.
@@ -149,25 +150,24 @@ bool PrivateKey::IsBelowModulus(std::span<const std::uint8_t> block) const {
   return std::lexicographical_compare(block.begin(), block.end(), modulus_.begin(), modulus_.end());
 }
 
-PkeyContext PrivateKey::TakeEcdsa() const {
-  {
-    const std::lock_guard lock(idle_mutex_);
-    if (!idle_.empty()) {
-      PkeyContext context = std::move(idle_.back());
-      idle_.pop_back();
-      return context;
-    }
-  }
-  PkeyContext context(EVP_PKEY_CTX_new_from_pkey(CryptoLibrary(), key_.get(), nullptr));
-  if (context == nullptr || EVP_PKEY_sign_init(context.get()) != 1) {
-    throw AddonError("sign-failed", "the signature could not be set up");
-  }
+PkeyContext PrivateKey::TakeContext(std::uint64_t setup) const {
+  const std::lock_guard lock(idle_mutex_);
+  const auto found = std::find_if(idle_.rbegin(), idle_.rend(),
+                                  [&](const IdleContext& idle) { return idle.setup == setup; });
+  if (found == idle_.rend()) return nullptr;
+  PkeyContext context = std::move(found->context);
+  idle_.erase(std::next(found).base());
   return context;
 }
 
-void PrivateKey::ReturnEcdsa(PkeyContext context) const {
+void PrivateKey::ReturnContext(std::uint64_t setup, PkeyContext context) const {
+  IdleContext surplus;  // freed behind the lock
   const std::lock_guard lock(idle_mutex_);
-  if (idle_.size() < kMaxIdleContexts) idle_.push_back(std::move(context));
+  if (idle_.size() == kMaxIdleContexts) {
+    surplus = std::move(idle_.front());
+    idle_.erase(idle_.begin());
+  }
+  idle_.push_back({setup, std::move(context)});
 }
 
 }  // namespace tlskeep

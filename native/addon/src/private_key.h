@@ -50,10 +50,11 @@ class PrivateKey {
 
   EVP_PKEY* pkey() const { return key_.get(); }
 
-  // A context ready to sign by ECDSA; give it back with ReturnEcdsa. Setting one up costs a
-  // tenth of a P-256 signature, and libcrypto allows it to sign many times.
-  PkeyContext TakeEcdsa() const;
-  void ReturnEcdsa(PkeyContext context) const;
+  // A context that has been given back, set up as `setup` names it; null if there is none to spare.
+  // Setting one up costs a tenth of a P-256 signature, and libcrypto lets it sign many times.
+  PkeyContext TakeContext(std::uint64_t setup) const;
+  // Keeps a context for the next signature of this setup.
+  void ReturnContext(std::uint64_t setup, PkeyContext context) const;
 
  private:
   explicit PrivateKey(std::unique_ptr<EVP_PKEY, PkeyDeleter> key);
@@ -64,8 +65,12 @@ class PrivateKey {
   std::size_t signature_bytes_;
   std::vector<std::uint8_t> public_key_;
   std::vector<std::uint8_t> modulus_;  // of an RSA key, highest byte first
+  struct IdleContext {
+    std::uint64_t setup;
+    PkeyContext context;
+  };
   mutable std::mutex idle_mutex_;
-  mutable std::vector<PkeyContext> idle_;
+  mutable std::vector<IdleContext> idle_;  // the last one given back is the last one here
 };
 
 }  // namespace tlskeep

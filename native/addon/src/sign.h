@@ -40,8 +40,8 @@ struct Signature {
 // `salt-len-range`, `data-invalid` (RSA_X_509: not below the modulus).
 void CheckSignRequest(const PrivateKey& key, const SignRequest& request);
 
-// Signs a checked request, on any thread. A deterministic signature is verified before it is
-// released. Throws AddonError `sign-failed`.
+// Signs a checked request, on any thread. What a fault could turn into the private key is verified
+// before it is released: RSA by libcrypto itself, EDDSA here. Throws AddonError `sign-failed`.
 Signature Sign(const PrivateKey& key, const SignRequest& request);
 
 }  // namespace tlskeep

@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "addon_error.h"
 #include "arguments.h"
+#include "boundary.h"
 #include "pool_work.h"
 
 namespace tlskeep {
@@ -99,6 +99,13 @@ Napi::Function SigningKey::Define(Napi::Env env) {
 
 SigningKey::SigningKey(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SigningKey>(info) {
   AtBoundary(info.Env(), [&] { key_ = PrivateKey::FromPem(BytesArgument(info[0], "pem")); });
+}
+
+std::shared_ptr<const PrivateKey> SigningKey::KeyOf(const Napi::Value& instance) {
+  if (!instance.IsObject()) throw AddonError("invalid-argument", "key must be a SigningKey");
+  const SigningKey* key = Unwrap(instance.As<Napi::Object>());
+  key->key();
+  return key->key_;
 }
 
 const PrivateKey& SigningKey::key() const {

@@ -19,6 +19,9 @@ class SigningKey : public Napi::ObjectWrap<SigningKey> {
   // new SigningKey(pem: Uint8Array). Throws as PrivateKey::FromPem does.
   explicit SigningKey(const Napi::CallbackInfo& info);
 
+  // The key of an instance, which outlives a destroy(). Throws AddonError `key-destroyed`.
+  static std::shared_ptr<const PrivateKey> KeyOf(const Napi::Value& instance);
+
  private:
   Napi::Value KeyTypeName(const Napi::CallbackInfo& info);
   Napi::Value Bits(const Napi::CallbackInfo& info);

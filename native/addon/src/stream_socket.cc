@@ -9,8 +9,8 @@
 #include <array>
 #include <memory>
 
-#include "addon_error.h"
 #include "arguments.h"
+#include "boundary.h"
 
 namespace tlskeep {
 namespace {

@@ -9,8 +9,8 @@
 
 #include <linux/vm_sockets.h>
 
-#include "addon_error.h"
 #include "arguments.h"
+#include "boundary.h"
 #include "unique_fd.h"
 
 namespace tlskeep {

@@ -1,5 +1,5 @@
-// Sends one datagram to a Unix socket by its path or abstract name.
-#include "unix_datagram.h"
+// Sends one datagram to a Unix socket, and listens on one, by its path or abstract name.
+#include "unix_socket.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -9,8 +9,8 @@
 #include <cstddef>
 #include <string>
 
-#include "addon_error.h"
 #include "arguments.h"
+#include "boundary.h"
 #include "unique_fd.h"
 
 namespace tlskeep {
@@ -51,6 +51,21 @@ Napi::Value SendUnixDatagram(const Napi::CallbackInfo& info) {
                                 reinterpret_cast<const sockaddr*>(&to.address), to.size);
     if (sent < 0) throw AddonError::System("sendto", errno);
     return info.Env().Undefined();
+  });
+}
+
+Napi::Value BindUnix(const Napi::CallbackInfo& info) {
+  return AtBoundary(info.Env(), [&]() -> Napi::Value {
+    if (!info[0].IsString()) throw AddonError("invalid-argument", "path must be a string");
+    const UnixAddress at = AddressOf(info[0].As<Napi::String>().Utf8Value());
+    const int backlog = DescriptorArgument(info[1], "backlog");
+    UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!fd.valid()) throw AddonError::System("socket", errno);
+    if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&at.address), at.size) != 0) {
+      throw AddonError::System("bind", errno);
+    }
+    if (listen(fd.get(), backlog) != 0) throw AddonError::System("listen", errno);
+    return Napi::Number::New(info.Env(), fd.Release());
   });
 }
 

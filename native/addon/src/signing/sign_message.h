@@ -1,0 +1,34 @@
+// The two hot messages of the signing protocol: reads `sign`, writes its answer.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "bytes.h"
+#include "sign.h"
+
+namespace tlskeep {
+
+inline constexpr std::size_t kFingerprintBytes = 32;
+
+// A `sign` request; the views are the payload's.
+struct SignMessage {
+  std::uint32_t id;
+  ByteView fingerprint;  // kFingerprintBytes
+  SignRequest request;
+};
+
+// Reads a whole payload. Nothing unless it is a `sign` that a policy could admit: what is malformed, or
+// has a mechanism or parameter that nobody knows, is for others to refuse by its name.
+std::optional<SignMessage> ReadSignMessage(ByteView payload);
+
+// Frame header, array of three, id, status, head of the byte string, signature.
+inline constexpr std::size_t kMaxSignAnswer = 4 + 1 + 5 + 1 + 3 + kMaxRsaBits / 8;
+using SignAnswerBuffer = std::array<std::uint8_t, kMaxSignAnswer>;
+
+// Writes the frame `[id, 0, signature]`; the view is the buffer's.
+ByteView WriteSignAnswer(std::uint32_t id, const Signature& signature, SignAnswerBuffer& buffer);
+
+}  // namespace tlskeep
