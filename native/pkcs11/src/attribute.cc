@@ -6,6 +6,31 @@
 
 namespace tlskeep {
 
+void AttributeSet::SetBytes(CK_ATTRIBUTE_TYPE type, ByteView value) {
+  const auto at = std::lower_bound(values_.begin(), values_.end(), type,
+                                   [](const Value& known, CK_ATTRIBUTE_TYPE wanted) { return known.type < wanted; });
+  const Value set{type, static_cast<std::uint32_t>(bytes_.size()), static_cast<std::uint32_t>(value.size())};
+  // What a value that is set again took before stays unused: a label or a date.
+  bytes_.insert(bytes_.end(), value.begin(), value.end());
+  if (at != values_.end() && at->type == type) {
+    *at = set;
+  } else {
+    values_.insert(at, set);
+  }
+}
+
+void AttributeSet::ShrinkToFit() {
+  values_.shrink_to_fit();
+  bytes_.shrink_to_fit();
+  sensitive_.shrink_to_fit();
+}
+
+const AttributeSet::Value* AttributeSet::Find(CK_ATTRIBUTE_TYPE type) const {
+  const auto at = std::lower_bound(values_.begin(), values_.end(), type,
+                                   [](const Value& known, CK_ATTRIBUTE_TYPE wanted) { return known.type < wanted; });
+  return at != values_.end() && at->type == type ? &*at : nullptr;
+}
+
 void AttributeSet::SetBool(CK_ATTRIBUTE_TYPE type, bool value) {
   const CK_BBOOL byte = value ? CK_TRUE : CK_FALSE;
   SetBytes(type, {&byte, 1});
@@ -16,12 +41,13 @@ void AttributeSet::SetNumber(CK_ATTRIBUTE_TYPE type, CK_ULONG value) {
 }
 
 CK_RV AttributeSet::FillOne(CK_ATTRIBUTE& attribute) const {
-  const auto found = values_.find(attribute.type);
-  if (found == values_.end()) {
+  const Value* found = Find(attribute.type);
+  if (found == nullptr) {
     attribute.ulValueLen = CK_UNAVAILABLE_INFORMATION;
-    return sensitive_.contains(attribute.type) ? CKR_ATTRIBUTE_SENSITIVE : CKR_ATTRIBUTE_TYPE_INVALID;
+    const bool sensitive = std::find(sensitive_.begin(), sensitive_.end(), attribute.type) != sensitive_.end();
+    return sensitive ? CKR_ATTRIBUTE_SENSITIVE : CKR_ATTRIBUTE_TYPE_INVALID;
   }
-  const Bytes& value = found->second;
+  const ByteView value = BytesOf(*found);
   if (attribute.pValue == nullptr) {
     attribute.ulValueLen = value.size();
     return CKR_OK;
@@ -46,16 +72,15 @@ CK_RV AttributeSet::Fill(std::span<CK_ATTRIBUTE> attributes) const {
 
 bool AttributeSet::Matches(std::span<const CK_ATTRIBUTE> attributes) const {
   return std::all_of(attributes.begin(), attributes.end(), [this](const CK_ATTRIBUTE& attribute) {
-    const auto found = values_.find(attribute.type);
-    if (found == values_.end() || found->second.size() != attribute.ulValueLen) return false;
-    return attribute.ulValueLen == 0 ||
-           std::memcmp(found->second.data(), attribute.pValue, attribute.ulValueLen) == 0;
+    const Value* found = Find(attribute.type);
+    if (found == nullptr || found->size != attribute.ulValueLen) return false;
+    return found->size == 0 || std::memcmp(BytesOf(*found).data(), attribute.pValue, found->size) == 0;
   });
 }
 
 std::size_t AttributeSet::size() const {
   std::size_t bytes = 0;
-  for (const auto& [type, value] : values_) bytes += value.size();
+  for (const Value& value : values_) bytes += value.size;
   return bytes;
 }
 

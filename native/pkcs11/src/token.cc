@@ -65,6 +65,7 @@ Token MakeToken(Libcrypto& libcrypto, ListedToken listed) {
   Token token;
   token.serial_number = SerialNumber(libcrypto, listed.label);
   const auto add = [&token](Object object) {
+    object.attributes.ShrinkToFit();
     token.objects.push_back(std::make_shared<const Object>(std::move(object)));
   };
   const auto add_pair = [&](const PublicKey& of, KeyPolicy policy, const Certificate* certificate,
