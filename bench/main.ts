@@ -4,7 +4,6 @@ import { join } from "node:path"
 import { CodedError } from "../shared/errors.js"
 import { CHECKOUT } from "../sim/testbed/checkout.js"
 import { parseOptions } from "./options.js"
-import { PROFILES } from "./profile.js"
 import { renderChart } from "./report/chart.js"
 import { renderReport } from "./report/table.js"
 import { runBenchmark } from "./run.js"
@@ -19,7 +18,7 @@ async function main(): Promise<void> {
     const seconds = ((performance.now() - startedAt) / 1_000).toFixed(0).padStart(5)
     process.stdout.write(`${seconds} s  ${line}\n`)
   }
-  const report = await runBenchmark(PROFILES[profile], sections, say)
+  const report = await runBenchmark(profile, sections, say)
   await mkdir(out, { recursive: true })
   await writeFile(join(out, "latest.json"), `${JSON.stringify(report, null, 2)}\n`)
   await writeFile(join(out, "latest.svg"), renderChart(report))

@@ -1,10 +1,10 @@
 /** The command line of the benchmark. */
 import { parseArgs } from "node:util"
 import { CodedError } from "../shared/errors.js"
-import { PROFILES, type ProfileName, SECTIONS, type Section } from "./profile.js"
+import { PROFILES, type Profile, SECTIONS, type Section, shortened } from "./profile.js"
 
 export interface Options {
-  profile: ProfileName
+  profile: Profile
   /** The profile's unless some are named. */
   sections: readonly Section[]
   /** Folder for `latest.json` and `latest.svg`. */
@@ -12,19 +12,25 @@ export interface Options {
 }
 
 /**
- * `[quick|full] [--only SECTION,…] [--out DIR]`.
+ * `[quick|full] [--only SECTION,…] [--rounds N] [--seconds S] [--out DIR]`.
  *
  * @throws CodedError `bad-option`
  */
 export function parseOptions(args: readonly string[], defaultOut: string): Options {
   const { values, positionals } = parse(args)
-  const [profile = "full", ...rest] = positionals
-  if (rest.length > 0 || (profile !== "quick" && profile !== "full")) {
+  const [name = "full", ...rest] = positionals
+  if (rest.length > 0 || (name !== "quick" && name !== "full")) {
     throw new CodedError("bad-option", "the benchmark is `quick` or `full`")
   }
-  const sections =
-    values.only === undefined ? PROFILES[profile].sections : values.only.split(",").map(sectionOf)
-  return { profile, sections, out: values.out ?? defaultOut }
+  const { only, rounds, seconds, out = defaultOut } = values
+  const profile = shortened(PROFILES[name], {
+    ...(rounds === undefined ? {} : { rounds: numberOf("rounds", rounds, /^[1-9]\d?$/) }),
+    ...(seconds === undefined
+      ? {}
+      : { seconds: numberOf("seconds", seconds, /^(?!0+(\.0*)?$)\d+(\.\d+)?$/) }),
+  })
+  const sections = only === undefined ? profile.sections : only.split(",").map(sectionOf)
+  return { profile, sections, out }
 }
 
 function parse(args: readonly string[]) {
@@ -32,7 +38,12 @@ function parse(args: readonly string[]) {
     return parseArgs({
       args: [...args],
       allowPositionals: true,
-      options: { only: { type: "string" }, out: { type: "string" } },
+      options: {
+        only: { type: "string" },
+        rounds: { type: "string" },
+        seconds: { type: "string" },
+        out: { type: "string" },
+      },
     })
   } catch (cause) {
     throw new CodedError("bad-option", (cause as Error).message, { cause })
@@ -43,4 +54,9 @@ function sectionOf(text: string): Section {
   const found = SECTIONS.find((section) => section === text)
   if (found !== undefined) return found
   throw new CodedError("bad-option", `${text} is none of ${SECTIONS.join(", ")}`)
+}
+
+function numberOf(option: string, text: string, allowed: RegExp): number {
+  if (allowed.test(text)) return Number(text)
+  throw new CodedError("bad-option", `--${option} takes a number above 0, not ${text}`)
 }

@@ -78,3 +78,16 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     instructions: { signatures: 200 },
   },
 }
+
+/** The same with other rounds, or other seconds for a round of one contender: to try a section out. */
+export function shortened(profile: Profile, by: { rounds?: number; seconds?: number }): Profile {
+  const { handshakes, signatures, scale, startup } = profile
+  const { rounds } = by
+  return {
+    ...profile,
+    handshakes: { ...handshakes, ...by },
+    signatures: { ...signatures, ...by },
+    scale: { ...scale, ...by },
+    startup: { ...startup, ...(rounds === undefined ? {} : { rounds }) },
+  }
+}

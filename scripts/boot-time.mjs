@@ -10,6 +10,7 @@ import { once } from "node:events"
 import { mkdir, mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { RUNTIME_ENVIRONMENT, RUNTIME_FLAGS } from "../dist/enclave/runtime.js"
 import { BOOT_VARIABLE } from "../dist/sim/boot.js"
 import { ensureCa } from "../dist/sim/ca.js"
 import { listenForHeartbeat } from "../dist/sim/nitro/heartbeat.js"
@@ -56,8 +57,13 @@ async function bootTime(paths, cid) {
     heartbeat: path,
   }
   const started = performance.now()
-  const child = spawn(node, [CHECKOUT.image], {
-    env: { NODE_ENV: "production", HOME: "/", [BOOT_VARIABLE]: JSON.stringify(parameters) },
+  const child = spawn(node, [...RUNTIME_FLAGS, CHECKOUT.image], {
+    env: {
+      NODE_ENV: "production",
+      HOME: "/",
+      ...RUNTIME_ENVIRONMENT,
+      [BOOT_VARIABLE]: JSON.stringify(parameters),
+    },
     stdio: ["ignore", "ignore", "inherit"],
   })
   const ended = once(child, "exit")

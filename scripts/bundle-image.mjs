@@ -58,8 +58,8 @@ if (name === "simulator") {
   await writeFile(`${folder}/enclave-changed.mjs`, `${content}\n`)
 }
 
-function bundle(entry, outfile) {
-  return build({
+async function bundle(entry, outfile) {
+  await build({
     // Comments name modules by their paths from there.
     absWorkingDir: root,
     entryPoints: [entry],
@@ -71,10 +71,16 @@ function bundle(entry, outfile) {
     // Optional acceleration of cbor-x by native code: not worth another binary in the image.
     external: ["cbor-extract"],
     logLevel: "warning",
+    // V8 keeps a program's text for as long as it runs. Names stay: traces of errors tell of them.
+    minifyWhitespace: true,
+    lineLimit: 200,
     // CommonJS dependencies call require() for Node's own modules. The digest makes PCR0, which the
     // simulator computes over this file alone, change with the addon.
     banner: {
       js: `// tlskeep_addon.node ${addonDigest}\nimport { createRequire as requireFor } from "node:module"; const require = requireFor(import.meta.url);`,
     },
   })
+  // A single character beyond Latin-1, as comments have them, and V8 takes two bytes for each of the text.
+  const beyond = /[\u0100-\uffff]/.exec(await readFile(outfile, "utf8"))
+  if (beyond !== null) throw new Error(`${outfile} has ${beyond[0]} at ${beyond.index}`)
 }

@@ -3,7 +3,7 @@
  * `TLSKEEP_SIM_BOOT`), where that process listens, and the boot heartbeat it owes.
  */
 import { connect } from "node:net"
-import { z } from "zod"
+import * as z from "zod"
 import { CodedError } from "../shared/errors.js"
 import { PARENT_CID } from "../shared/protocol/limits.js"
 import { vsockPath } from "./paths.js"

@@ -58,7 +58,11 @@ export async function measureInstructions(
   return results
 }
 
-/** The difference of two runs leaves out what loading, login and search take. */
+/**
+ * The difference of two runs leaves out what loading, login and search take.
+ *
+ * @throws CodedError `no-counter` if the longer run counts no more
+ */
 async function perSignature(load: SignLoad, signatures: number, count: Counter): Promise<number> {
   const run = (times: number): Promise<number> => {
     const { args, env } = signLoadCommand({ ...load, count: times, warmupSeconds: 0 })
@@ -66,7 +70,11 @@ async function perSignature(load: SignLoad, signatures: number, count: Counter):
   }
   const few = await run(signatures)
   const many = await run(2 * signatures)
-  return Math.max(0, (many - few) / signatures)
+  if (many > few) return (many - few) / signatures
+  throw new CodedError(
+    "no-counter",
+    `${few} instructions for ${signatures}, ${many} for twice that`,
+  )
 }
 
 async function perfCounts(): Promise<boolean> {

@@ -9,7 +9,9 @@ import {
   type KeyObject,
   privateDecrypt,
 } from "node:crypto"
-import forge from "node-forge"
+import type forge from "node-forge"
+import asn1 from "node-forge/lib/asn1.js"
+import util from "node-forge/lib/util.js"
 import { CodedError } from "../../shared/errors.js"
 
 export type CmsErrorCode =
@@ -29,7 +31,6 @@ const OID = {
   aes256Cbc: "2.16.840.1.101.3.4.1.42",
 } as const
 
-const { asn1 } = forge
 type Node = forge.asn1.Asn1
 const { Class, Type } = asn1
 
@@ -161,7 +162,7 @@ function readContent(node: Node): Pick<EnvelopedData, "iv" | "encryptedContent">
 function parseBer(ber: Uint8Array): Node {
   try {
     // forge takes "binary" strings; what stands here is ciphertext, no secret.
-    return asn1.fromDer(forge.util.createBuffer(Buffer.from(ber).toString("latin1")))
+    return asn1.fromDer(util.createBuffer(Buffer.from(ber).toString("latin1")))
   } catch (cause) {
     throw malformed("not BER, or bytes left over", cause)
   }
@@ -239,7 +240,7 @@ function expectOid(node: Node, oid: string, what: string): void {
   if (node.tagClass !== Class.UNIVERSAL || node.type !== Type.OID) {
     throw malformed(`${what} has no object identifier`)
   }
-  const found = asn1.derToOid(forge.util.createBuffer(primitive(node, what).toString("latin1")))
+  const found = asn1.derToOid(util.createBuffer(primitive(node, what).toString("latin1")))
   if (found !== oid) throw unsupported(`${what} is ${found}, not ${oid}`)
 }
 

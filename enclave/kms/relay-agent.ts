@@ -4,7 +4,12 @@
  */
 import { Agent, type AgentOptions } from "node:https"
 import type { Duplex } from "node:stream"
-import { type ConnectionOptions, connect as connectTls } from "node:tls"
+import {
+  type ConnectionOptions,
+  connect as connectTls,
+  createSecureContext,
+  type SecureContext,
+} from "node:tls"
 import { CodedError } from "../../shared/errors.js"
 
 export interface RelayAgentOptions {
@@ -23,14 +28,15 @@ type OnCreate = (error: Error | null, stream: Duplex) => void
 /** An `https.Agent` whose every connection goes through the relay. */
 export class RelayAgent extends Agent {
   readonly #connectRelay: () => Promise<Duplex>
-  readonly #roots: string[]
+  /** Made once: each holds all roots anew, outside of what V8 counts. */
+  readonly #secureContext: SecureContext
   readonly #handshakeMs: number
 
   constructor({ connectRelay, roots, idleMs = 10_000, handshakeMs = 10_000 }: RelayAgentOptions) {
     const options: AgentOptions = { keepAlive: true, maxSockets: 16, timeout: idleMs }
     super(options)
     this.#connectRelay = connectRelay
-    this.#roots = [...roots]
+    this.#secureContext = createSecureContext({ ca: [...roots], minVersion: "TLSv1.2" })
     this.#handshakeMs = handshakeMs
   }
 
@@ -50,8 +56,7 @@ export class RelayAgent extends Agent {
       const secure = connectTls({
         socket,
         servername,
-        ca: this.#roots,
-        minVersion: "TLSv1.2",
+        secureContext: this.#secureContext,
         rejectUnauthorized: true,
       })
       const onError = (error: Error): void => {

@@ -2,6 +2,7 @@
 #include "measurement.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <mutex>
 #include <optional>
@@ -65,6 +66,8 @@ class Worker {
   }
 
   void Run() {
+    // A number without a warm-up is exactly that many: who counts instructions has them all counted.
+    if (options_.count > 0 && options_.warmup_seconds == 0) WaitForMeasuring();
     for (std::size_t at = 0; stage_.phase != Stage::kStop; at = (at + 1) % signers_.size()) {
       const bool counted = options_.count > 0 && stage_.phase == Stage::kMeasure;
       if (counted && stage_.left.fetch_sub(1) <= 0) return;
@@ -82,6 +85,10 @@ class Worker {
   std::uint64_t verified() const { return verified_; }
 
  private:
+  void WaitForMeasuring() const {
+    while (stage_.phase == Stage::kWarmUp) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+
   void SignWith(Signer& signer) {
     FillDigest(++counter_, digest_);
     signature_.resize(signature_bytes_);

@@ -29,8 +29,9 @@ if [ -n "${FIRST_MODULE:-}" ]; then
   cp "$cache/kernel/other/$FIRST_MODULE.ko" "$work/boot/modules/${nsm%-nsm.ko}-$FIRST_MODULE.ko"
   mv "$work/boot/modules/$nsm" "$work/boot/modules/$((${nsm%-nsm.ko} + 1))-nsm.ko"
 fi
-printf '%s\n' /usr/bin/node /opt/tlskeep/enclave.mjs >"$work/boot/cmd"
-printf '%s\n' NODE_ENV=production >"$work/boot/env"
+# As Dockerfile.enclave has them.
+printf '%s\n' /usr/bin/node --max-semi-space-size=2 /opt/tlskeep/enclave.mjs >"$work/boot/cmd"
+printf '%s\n' NODE_ENV=production MALLOC_TRIM_THRESHOLD_=131072 >"$work/boot/env"
 node scripts/enclave-root.mjs "$image" "$work/application" "$cache/node/node" >&2
 for part in boot application; do
   node scripts/make-cpio.mjs "$work/$part" "$work/$part.cpio"

@@ -3,10 +3,10 @@
  * an ASN.1 walk for what node:crypto does not tell (extensions and their criticality, algorithms).
  */
 import { type KeyObject, X509Certificate } from "node:crypto"
-import forge from "node-forge"
+import type forge from "node-forge"
+import asn1 from "node-forge/lib/asn1.js"
 import { AttestationError } from "./errors.js"
 
-const { asn1 } = forge
 /** Its typings know the boolean form only. Bit strings stay opaque: it would guess at ASN.1 in them. */
 const fromDer = asn1.fromDer as unknown as (
   bytes: string,

@@ -1,5 +1,5 @@
 /** Messages of the control service, as schemas: both sides check what they receive with them. */
-import { z } from "zod"
+import * as z from "zod"
 import { type CborValue, cborInteger, decodeCbor, encodeCbor } from "../cbor.js"
 import { CodedError } from "../errors.js"
 import { type ControlCode, isControlCode } from "./control-codes.js"

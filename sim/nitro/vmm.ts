@@ -9,6 +9,7 @@ import { connect } from "node:net"
 import { join } from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
 import type { Logger } from "pino"
+import { RUNTIME_ENVIRONMENT, RUNTIME_FLAGS } from "../../enclave/runtime.js"
 import { BOOT_VARIABLE, type SimBoot } from "../boot.js"
 import { identifyProcess } from "../lifecycle.js"
 import type { SimPaths } from "../paths.js"
@@ -123,9 +124,14 @@ function startImage(
   }
   const consoleFile = openSync(enclaveFiles(paths, enclave.enclaveId).console, "a")
   const watchdog = new URL("./watchdog.js", import.meta.url).href
-  const child = spawn(process.execPath, ["--import", watchdog, enclave.image], {
+  const args = [...RUNTIME_FLAGS, "--import", watchdog, enclave.image]
+  const child = spawn(process.execPath, args, {
     cwd: paths.dir,
-    env: { PATH: process.env.PATH ?? "", [BOOT_VARIABLE]: JSON.stringify(boot) },
+    env: {
+      PATH: process.env.PATH ?? "",
+      ...RUNTIME_ENVIRONMENT,
+      [BOOT_VARIABLE]: JSON.stringify(boot),
+    },
     stdio: ["pipe", consoleFile, consoleFile],
   })
   closeSync(consoleFile)

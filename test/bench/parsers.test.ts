@@ -84,20 +84,39 @@ describe("counters of instructions", () => {
 
 describe("the command line", () => {
   it("is a full run unless told otherwise", () => {
-    expect(parseOptions([], "/out")).toEqual({ profile: "full", sections: SECTIONS, out: "/out" })
+    expect(parseOptions([], "/out")).toEqual({
+      ...{ profile: PROFILES.full, sections: SECTIONS, out: "/out" },
+    })
   })
 
   it("measures less in a quick run, or what it is told", () => {
     expect(parseOptions(["quick"], "/out").sections).toBe(PROFILES.quick.sections)
     expect(parseOptions(["quick", "--only", "scale,startup", "--out", "/x"], "/out")).toEqual({
-      ...{ profile: "quick", sections: ["scale", "startup"], out: "/x" },
+      ...{ profile: PROFILES.quick, sections: ["scale", "startup"], out: "/x" },
     })
   })
 
-  it.each([[["slow"]], [["quick", "full"]], [["--only", "speed"]], [["--fast"]]])(
-    "refuses %j",
-    (args) => {
-      expect(() => parseOptions(args, "/out")).toThrow(code("bad-option"))
-    },
-  )
+  it("takes fewer rounds and shorter ones", () => {
+    const { profile } = parseOptions(["--rounds", "2", "--seconds", "0.25"], "/out")
+    for (const part of [profile.handshakes, profile.signatures, profile.scale]) {
+      expect(part).toMatchObject({ rounds: 2, seconds: 0.25 })
+    }
+    expect(profile.startup.rounds).toBe(2)
+    expect(profile.handshakes.clients).toEqual(PROFILES.full.handshakes.clients)
+    const fewer = parseOptions(["--rounds", "1"], "/out").profile
+    expect(fewer.scale).toEqual({ ...PROFILES.full.scale, rounds: 1 })
+  })
+
+  it.each([
+    [["slow"]],
+    [["quick", "full"]],
+    [["--only", "speed"]],
+    [["--fast"]],
+    [["--rounds", "0"]],
+    [["--rounds", "1.5"]],
+    [["--seconds", "0.0"]],
+    [["--seconds", "long"]],
+  ])("refuses %j", (args) => {
+    expect(() => parseOptions(args, "/out")).toThrow(code("bad-option"))
+  })
 })

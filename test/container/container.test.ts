@@ -9,6 +9,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { execa } from "execa"
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
+import { RUNTIME_ENVIRONMENT, RUNTIME_FLAGS } from "../../enclave/runtime.js"
 import { buildEnclaveRoot } from "../clean-checkout.js"
 import { type BuiltImage, buildImage, CACHE, removeImage, unpack } from "./buildah.js"
 
@@ -67,8 +68,11 @@ describe.skipIf(CACHE === "")(NAME, () => {
       "/opt/tlskeep/tlskeep_addon.node",
       "/usr/bin/node",
     ])
-    expect(image.command).toEqual(["/usr/bin/node", "/opt/tlskeep/enclave.mjs"])
-    expect(image.environment).toEqual(expect.arrayContaining(["NODE_ENV=production", "HOME=/"]))
+    expect(image.command).toEqual(["/usr/bin/node", ...RUNTIME_FLAGS, "/opt/tlskeep/enclave.mjs"])
+    const memory = Object.entries(RUNTIME_ENVIRONMENT).map(([name, value]) => `${name}=${value}`)
+    expect(image.environment).toEqual(
+      expect.arrayContaining(["NODE_ENV=production", "HOME=/", ...memory]),
+    )
   })
 
   it("is smaller than 150 MB unpacked", async () => {

@@ -21,6 +21,7 @@ function patientKey() {
 
 describe("draining", () => {
   it("closes idle connections, and busy ones behind their last answer", async () => {
+    await service.restart({ published: false })
     const patient = patientKey()
     service.store.put({ ...tokenContent("patient", patient.of, { pin: PIN }), key: patient.key })
     const [idle, busy] = [await service.loggedIn("p256"), await service.loggedIn("patient")]
@@ -54,7 +55,11 @@ describe("draining", () => {
 })
 
 describe("the meters", () => {
-  it("count signatures by the time they took", async () => {
+  it.each([
+    ["the threads", true],
+    ["JavaScript", false],
+  ])("count signatures of %s by the time they took", async (_whose, published) => {
+    await service.restart({ published })
     const client = await service.loggedIn("p256", "rsa")
     expect(service.latency.read()).toMatchObject({ count: 0, sum: 0 })
     for (let i = 0; i < 3; i++) await sign(client, p256, "ECDSA", hashOf("SHA-256"))
@@ -68,6 +73,7 @@ describe("the meters", () => {
   })
 
   it("tell a failure of the enclave's from a refusal", async () => {
+    await service.restart({ published: false })
     const of = makeKey("RSA-2048")
     const key = signingKey(of)
     const broken: SigningKey["sign"] = (_mechanism, _data, _pss, callback) =>

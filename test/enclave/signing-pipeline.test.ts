@@ -7,7 +7,7 @@ import { encodeCbor } from "../../shared/cbor.js"
 import { encodeFrame } from "../../shared/frame.js"
 import { fingerprintOf } from "../../shared/public-key.js"
 import { digestInfo, makeKey, signingKey, tokenContent } from "./keys.js"
-import { hashOf, PIN, p256, rsa, useSigningService } from "./signing-service.js"
+import { hashOf, PIN, p256, rsa, sign, useSigningService } from "./signing-service.js"
 
 const service = useSigningService()
 const { greeted, loggedIn, stillServes } = service
@@ -53,19 +53,26 @@ describe("many requests at once", () => {
     }
   })
 
-  it("that wait for the thread pool do not hold up those that don't", async () => {
-    const client = await loggedIn("rsa", "p256")
+  it("on one connection leave others their turns", async () => {
+    const [busy, other] = [await loggedIn("rsa"), await loggedIn("p256")]
     const data = digestInfo("SHA-256", hashOf("SHA-256"))
-    for (let i = 0; i < 50; i++)
-      client.send([1000 + i, "sign", rsa.fingerprint, "RSA_PKCS", data, null])
-    await client.ask("generation")
-    expect(client.answers.filter(([id]) => id >= 1000).length).toBeLessThan(50)
+    const frames = Array.from({ length: 1_000 }, (_, i) =>
+      encodeFrame(encodeCbor([1_000 + i, "sign", rsa.fingerprint, "RSA_PKCS", data, null])),
+    )
+    const last = busy.answerTo(1_999)
+    busy.raw(Buffer.concat(frames))
+    for (let i = 0; i < 10; i++) {
+      expect((await sign(other, p256, "ECDSA", hashOf("SHA-256")))[0]).toBe(0)
+    }
+    expect(busy.answers.filter(([id]) => id >= 1000).length).toBeLessThan(1_000)
+    expect((await last)[1]).toBe(0)
   })
 
   it.each([
     ["1023 in flight leave the connection read", 1_023, true],
     ["1024 in flight are left alone until one is answered", 1_024, false],
   ])("%s", async (_name, waiting, readOn) => {
+    await service.restart({ published: false })
     const { key, release } = patientKey()
     service.store.put(tokenContent("patient", patient, { pin: PIN, key }))
     const client = await greeted()

@@ -9,7 +9,7 @@ import type { UsagePolicy } from "../../enclave/policy/usage-policy.js"
 import type { LatencyMeter } from "../../enclave/server/latency.js"
 import type { Service } from "../../enclave/server/serve.js"
 import { serveSigning } from "../../enclave/server/serve-signing.js"
-import { DirectoryPublication } from "../../enclave/token/key-publication.js"
+import { DirectoryPublication, type KeyPublication } from "../../enclave/token/key-publication.js"
 import type { PinTiming } from "../../enclave/token/pin.js"
 import { TokenStore } from "../../enclave/token/token-store.js"
 import { KeyDirectory } from "../../native/addon/index.js"
@@ -34,6 +34,11 @@ export const hashOf = (name: HashName) => createHash(name.replace("-", "")).upda
 interface Options {
   pinTiming?: PinTiming
   maxConnections?: number
+  /** Whether the signing threads are told of the keys; else every request comes to JavaScript. */
+  published?: boolean
+  /** In place of the service's own. */
+  directory?: KeyDirectory
+  publication?: KeyPublication
 }
 
 export interface SigningService {
@@ -63,15 +68,14 @@ export function useSigningService(policy: UsagePolicy = TLS_SERVER_POLICY): Sign
   let latency: LatencyMeter
   const clients: Client[] = []
 
-  async function start({ pinTiming = QUICK, maxConnections = 100 }: Options = {}): Promise<void> {
+  async function start(options: Options = {}): Promise<void> {
+    const { pinTiming = QUICK, maxConnections = 100, published = true } = options
     const recording = recordingLog()
     lines = recording.lines
     const { log } = recording
-    const directory = new KeyDirectory()
-    store = new TokenStore({
-      pinTiming,
-      publication: new DirectoryPublication(directory, policy),
-    })
+    const directory = options.directory ?? new KeyDirectory()
+    const publication = options.publication ?? new DirectoryPublication(directory, policy)
+    store = new TokenStore({ pinTiming, ...(published && { publication }) })
     store.put(tokenContent("rsa", rsa, { pin: PIN }))
     store.put(tokenContent("p256", p256, { pin: PIN }))
     store.put(tokenContent("p384", p384, { pin: PIN }))

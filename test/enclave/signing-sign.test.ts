@@ -149,6 +149,7 @@ describe("sign", () => {
   })
 
   it("is internal where the key itself fails, without its reason, and does not count for ever", async () => {
+    await service.restart({ published: false })
     const client = await loggedIn("rsa", "p256")
     service.store.get("rsa")?.current.key.destroy()
     const data = digestInfo("SHA-256", hashOf("SHA-256"))

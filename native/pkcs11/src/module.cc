@@ -25,8 +25,9 @@ void Module::LogIn(CK_SESSION_HANDLE session, ByteView pin) {
   if (pin.size() < kShortestPin || pin.size() > kLongestPin || !IsUtf8(pin)) {
     throw Pkcs11Error(CKR_PIN_INCORRECT, "no PIN that a token can have");
   }
-  const Slot slot = directory_.SlotAt(sessions_.Info(session).slot);
-  client_.Login(slot.label, pin, slot.last_listed);
+  const CK_SLOT_ID id = sessions_.Info(session).slot;
+  const Slot slot = directory_.SlotAt(id);
+  client_.Login(id, slot.label, pin, slot.last_listed);
   sessions_.LogIn(session, slot.label, pin);
 }
 
@@ -44,10 +45,10 @@ void Module::CloseAllSessions(CK_SLOT_ID slot) {
   if (sessions_.CloseAll(slot)) pool_.CloseAll();
 }
 
-Bytes Module::UseKey(CK_SLOT_ID slot, const KeyRequest& request) {
-  const auto pin_of = [this](const std::string& label) { return sessions_.PinOf(label); };
+Bytes Module::UseKey(const KeyRequest& request) {
+  const auto pin_of = [this](std::string_view label) { return sessions_.PinOf(label); };
   try {
-    return client_.UseKey(request, pin_of, directory_.SlotAt(slot).last_listed);
+    return client_.UseKey(request, pin_of, directory_.LastListed(request.slot));
   } catch (const Pkcs11Error& error) {
     if (error.rv() == CKR_USER_NOT_LOGGED_IN) sessions_.ForgetPinOf(request.label);
     throw;

@@ -23,8 +23,8 @@ class Module {
   void LogOut(CK_SESSION_HANDLE session);
   void CloseSession(CK_SESSION_HANDLE session);
   void CloseAllSessions(CK_SLOT_ID slot);
-  // Has the enclave sign or decrypt with a key of the slot's token. @throws Pkcs11Error
-  Bytes UseKey(CK_SLOT_ID slot, const KeyRequest& request);
+  // Has the enclave sign or decrypt. @throws Pkcs11Error
+  Bytes UseKey(const KeyRequest& request);
   // Fills `output` with random bytes of the enclave's. @throws Pkcs11Error
   void Random(std::span<std::uint8_t> output);
   // The slot whose token has come, gone or changed since it was last reported; none without such an event,

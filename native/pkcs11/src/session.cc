@@ -49,6 +49,13 @@ SessionInfo SessionTable::Info(CK_SESSION_HANDLE handle) const {
   return {session.slot, logins_.contains(session.slot), session.read_write};
 }
 
+SessionInfo SessionTable::InfoToStart(CK_SESSION_HANDLE handle, OperationKind kind) const {
+  const std::lock_guard lock(mutex_);
+  const Session& session = At(handle);
+  if (session.operations[Index(kind)] != nullptr) throw Pkcs11Error(CKR_OPERATION_ACTIVE, "one is active");
+  return {session.slot, logins_.contains(session.slot), session.read_write};
+}
+
 std::size_t SessionTable::Count(CK_SLOT_ID slot) const {
   const std::lock_guard lock(mutex_);
   return static_cast<std::size_t>(std::count_if(
@@ -96,7 +103,7 @@ bool SessionTable::AlreadyLoggedIn(CK_SESSION_HANDLE handle, ByteView pin, bool&
   return true;
 }
 
-std::optional<Secret> SessionTable::PinOf(const std::string& label) const {
+std::optional<Secret> SessionTable::PinOf(std::string_view label) const {
   const std::lock_guard lock(mutex_);
   for (const auto& [slot, login] : logins_) {
     if (login.label == label) return Secret(login.pin.view());
@@ -104,10 +111,10 @@ std::optional<Secret> SessionTable::PinOf(const std::string& label) const {
   return std::nullopt;
 }
 
-void SessionTable::ForgetPinOf(const std::string& label) {
+void SessionTable::ForgetPinOf(std::string_view label) {
   const std::lock_guard lock(mutex_);
   for (auto* logins : {&logins_, &disowned_logins_}) {
-    std::erase_if(*logins, [&label](const auto& entry) { return entry.second.label == label; });
+    std::erase_if(*logins, [label](const auto& entry) { return entry.second.label == label; });
   }
 }
 

@@ -10,6 +10,8 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "cryptoki.h"
@@ -36,6 +38,8 @@ class SessionTable {
   bool Close(CK_SESSION_HANDLE handle);  // @throws Pkcs11Error CKR_SESSION_HANDLE_INVALID, as all with a handle
   bool CloseAll(CK_SLOT_ID slot);
   SessionInfo Info(CK_SESSION_HANDLE handle) const;
+  // The same for an operation that is to start. @throws Pkcs11Error CKR_OPERATION_ACTIVE
+  SessionInfo InfoToStart(CK_SESSION_HANDLE handle, OperationKind kind) const;
   std::size_t Count(CK_SLOT_ID slot) const;
   std::size_t CountReadWrite(CK_SLOT_ID slot) const;
 
@@ -45,9 +49,9 @@ class SessionTable {
   // Whether C_Login has nothing to do but to say so: true if logged in. In a forked child that has called
   // C_Initialize, the first C_Login with the inherited PIN counts as its own, also behind Disown.
   bool AlreadyLoggedIn(CK_SESSION_HANDLE handle, ByteView pin, bool& adopted);
-  std::optional<Secret> PinOf(const std::string& label) const;
+  std::optional<Secret> PinOf(std::string_view label) const;
   // The PIN has turned out to be wrong.
-  void ForgetPinOf(const std::string& label);
+  void ForgetPinOf(std::string_view label);
   void MarkLoginsInherited();
   // Ends all sessions and logins, and keeps the PINs for AlreadyLoggedIn to know them by.
   void Disown() noexcept;

@@ -167,9 +167,22 @@ Slot TokenDirectory::TokenAt(CK_SLOT_ID id) const {
   return slot;
 }
 
+SteadyClock::time_point TokenDirectory::LastListed(CK_SLOT_ID id) const {
+  const std::lock_guard lock(mutex_);
+  if (id >= entries_.size()) throw Pkcs11Error(CKR_SLOT_ID_INVALID, "no such slot");
+  return entries_[id].slot.last_listed;
+}
+
 std::shared_ptr<const Object> TokenDirectory::Find(CK_OBJECT_HANDLE handle) const {
   const std::lock_guard lock(mutex_);
   return objects_.Find(handle);
+}
+
+std::shared_ptr<const Object> TokenDirectory::Find(CK_SLOT_ID slot, CK_OBJECT_HANDLE handle) const {
+  const std::lock_guard lock(mutex_);
+  auto object = objects_.Find(handle);
+  const bool of_slot = object != nullptr && slot < entries_.size() && entries_[slot].slot.label == object->label;
+  return of_slot ? std::move(object) : nullptr;
 }
 
 std::optional<CK_SLOT_ID> TokenDirectory::TakeEvent() {

@@ -40,7 +40,11 @@ class TokenDirectory {
   bool Holds(CK_SLOT_ID id) const;          // whether the slot is known to have its token
   // The slot with its token. @throws Pkcs11Error CKR_SLOT_ID_INVALID, CKR_TOKEN_NOT_PRESENT
   Slot TokenAt(CK_SLOT_ID id) const;
+  // When the enclave was last known to hold the slot's token. @throws Pkcs11Error CKR_SLOT_ID_INVALID
+  SteadyClock::time_point LastListed(CK_SLOT_ID id) const;
   std::shared_ptr<const Object> Find(CK_OBJECT_HANDLE handle) const;
+  // Null also for another slot's object.
+  std::shared_ptr<const Object> Find(CK_SLOT_ID slot, CK_OBJECT_HANDLE handle) const;
   // A slot whose token has come, gone or changed since this last named it; what the first listing holds does
   // not count.
   std::optional<CK_SLOT_ID> TakeEvent();

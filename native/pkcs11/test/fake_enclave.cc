@@ -48,7 +48,10 @@ FakeEnclave::FakeEnclave(std::string path, std::uint32_t hybrid_port)
   Start();
 }
 
-FakeEnclave::~FakeEnclave() { Stop(); }
+FakeEnclave::~FakeEnclave() {
+  HoldSignatures(false);
+  Stop();
+}
 
 void FakeEnclave::Start() {
   unlink(path_.c_str());

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -67,6 +68,8 @@ class FakeEnclave {
   void Misbehave(Fault fault, int times);
   // Delays every answer to a signature.
   void SetDelay(std::chrono::milliseconds delay) { delay_ms_ = delay.count(); }
+  // Keeps the answers to signatures back until it is called with false.
+  void HoldSignatures(bool hold);
   // Makes `list` answer with this many tokens a page.
   void SetPageSize(std::size_t tokens) { page_size_ = tokens; }
 
@@ -102,6 +105,7 @@ class FakeEnclave {
   Bytes AnswerSign(Session& session, std::uint64_t id, CborReader& reader);
   void SendAnswer(int fd, const std::string& op, Bytes answer);
   Fault NextFault();
+  void WaitWhileHeld();
 
   const std::string path_;
   const std::uint32_t hybrid_port_;
@@ -112,6 +116,9 @@ class FakeEnclave {
   Fault fault_ = Fault::kNone;
   int fault_times_ = 0;
   std::atomic<std::int64_t> delay_ms_ = 0;
+  std::mutex hold_mutex_;
+  std::condition_variable released_;
+  bool held_ = false;
   std::atomic<std::size_t> page_size_ = 1024;
   std::atomic<std::size_t> largest_connections_ = 1024;
   std::atomic<bool> general_ = false;

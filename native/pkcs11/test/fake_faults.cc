@@ -36,7 +36,21 @@ const char* FaultName(Fault fault) {
   return "Unknown";
 }
 
+void FakeEnclave::HoldSignatures(bool hold) {
+  {
+    const std::lock_guard lock(hold_mutex_);
+    held_ = hold;
+  }
+  released_.notify_all();
+}
+
+void FakeEnclave::WaitWhileHeld() {
+  std::unique_lock lock(hold_mutex_);
+  released_.wait(lock, [this] { return !held_; });
+}
+
 void FakeEnclave::SendAnswer(int fd, const std::string& op, Bytes answer) {
+  if (op == "sign") WaitWhileHeld();
   if ((op == "sign" || op == "decrypt") && delay_ms_ > 0) std::this_thread::sleep_for(std::chrono::milliseconds(delay_ms_));
   Bytes frame = WithLength(answer);
   switch (NextFault()) {

@@ -70,7 +70,7 @@ TEST_F(ForkTest, SixteenThreadsSign) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(failed, 0);
-  EXPECT_LE(enclave_->connections(), 8U);
+  EXPECT_LE(enclave_->connections(), 16U);
 }
 
 TEST_F(ForkTest, AServiceWithFewConnectionsServesThemAll) {

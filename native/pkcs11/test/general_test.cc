@@ -82,7 +82,7 @@ TEST_F(GeneralTest, FinalizeEndsWhatOtherThreadsWaitFor) {
   Initialize();
   const CK_SESSION_HANDLE session = LogIn();
   const CK_OBJECT_HANDLE key = FindOne(session, CKO_PRIVATE_KEY);
-  std::vector<CK_SESSION_HANDLE> sessions(12);  // more than there are connections
+  std::vector<CK_SESSION_HANDLE> sessions(12);
   for (CK_SESSION_HANDLE& own : sessions) {
     ASSERT_EQ(module_->C_OpenSession(0, CKF_SERIAL_SESSION, nullptr, nullptr, &own), CKR_OK);
   }

@@ -88,9 +88,12 @@ TEST(Messages, EncodesRequestsAsTheProtocolSays) {
   EXPECT_EQ(ListFrame(2, 300), FromHex("0000000a" "8302" "64" "6c697374" "19012c"));
   EXPECT_EQ(ToBytes(LoginFrame(3, "web", AsBytes("1234")).view()),
             FromHex("00000011" "8403" "65" "6c6f67696e" "63776562" "6431323334"));
-  KeyRequest request{"sign", "web", {0xaa, 0xbb}, "ECDSA", {0x01}, {}};
+  const Bytes fingerprint = {0xaa, 0xbb};
+  const Bytes data = {0x01};
+  KeyParameter parameter;
+  const KeyRequest request{"sign", 0, "web", fingerprint, "ECDSA", data, parameter};
   EXPECT_EQ(KeyFrame(4, request), FromHex("00000013" "8604" "64" "7369676e" "42aabb" "65" "4543445341" "4101" "f6"));
-  request.parameter = PssParameter{"SHA-256", 32};
+  parameter = PssParameter{"SHA-256", 32};
   EXPECT_EQ(KeyFrame(4, request),
             FromHex("0000001d" "8604" "64" "7369676e" "42aabb" "65" "4543445341" "4101" "82" "67" "5348412d323536" "1820"));
 }

@@ -14,6 +14,13 @@ namespace tlskeep {
 
 class CborWriter {
  public:
+  CborWriter() = default;
+  // Leaves `room` bytes of zeros in front, and takes memory for `expected` bytes at once.
+  CborWriter(std::size_t room, std::size_t expected) {
+    out_.reserve(room + expected);
+    out_.resize(room);
+  }
+
   void Array(std::size_t count) { Head(4, count); }
   void Map(std::size_t pairs) { Head(5, pairs); }
   void Unsigned(std::uint64_t value) { Head(0, value); }

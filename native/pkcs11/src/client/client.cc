@@ -95,7 +95,7 @@ std::optional<Listing> Client::List(Deadline deadline, bool retry) {
   });
 }
 
-void Client::ProvePin(Connection& connection, const std::string& label, ByteView pin,
+void Client::ProvePin(Connection& connection, CK_SLOT_ID slot, std::string_view label, ByteView pin,
                       SteadyClock::time_point last_listed, Deadline deadline) {
   const std::uint32_t id = connection.NextId();
   const Secret frame = LoginFrame(id, label, pin);
@@ -103,7 +103,7 @@ void Client::ProvePin(Connection& connection, const std::string& label, ByteView
   switch (answer.status.status) {
     case Status::kOk:
       NullResult(answer);
-      connection.SetLoggedIn(label, true);
+      connection.SetLoggedIn(slot, true);
       return;
     case Status::kBusy:
       throw TryAgain{answer.status.rv, "the enclave is busy"};
@@ -117,10 +117,10 @@ void Client::ProvePin(Connection& connection, const std::string& label, ByteView
   }
 }
 
-void Client::Login(const std::string& label, ByteView pin, SteadyClock::time_point last_listed) {
+void Client::Login(CK_SLOT_ID slot, std::string_view label, ByteView pin, SteadyClock::time_point last_listed) {
   const Deadline deadline = Deadline::In(operation_time_);
   WithRetries(deadline, deadline, [&](Connection& connection, Deadline until) {
-    ProvePin(connection, label, pin, last_listed, until);
+    ProvePin(connection, slot, label, pin, last_listed, until);
     return true;
   });
 }
@@ -129,11 +129,11 @@ Bytes Client::UseKey(const KeyRequest& request, const PinSource& pin_of, SteadyC
   const Deadline deadline = Deadline::In(operation_time_);
   return WithRetries(deadline, deadline, [&](Connection& connection, Deadline until) {
     for (bool relogged_in = false;; relogged_in = true) {
-      if (!connection.LoggedIn(request.label)) {
+      if (!connection.LoggedIn(request.slot)) {
         const std::optional<Secret> pin = pin_of(request.label);
         if (!pin) throw Pkcs11Error(CKR_USER_NOT_LOGGED_IN, "logged out");
         try {
-          ProvePin(connection, request.label, pin->view(), last_listed, until);
+          ProvePin(connection, request.slot, request.label, pin->view(), last_listed, until);
         } catch (const Pkcs11Error& error) {
           // The token has another PIN by now: the user has to log in anew.
           if (error.rv() != CKR_PIN_INCORRECT) throw;
@@ -149,7 +149,7 @@ Bytes Client::UseKey(const KeyRequest& request, const PinSource& pin_of, SteadyC
           throw TryAgain{answer.status.rv, "the enclave is busy"};
         case Status::kLoginRequired:
           // The token was provisioned anew since this connection logged in.
-          connection.SetLoggedIn(request.label, false);
+          connection.SetLoggedIn(request.slot, false);
           if (!relogged_in) continue;
           [[fallthrough]];
         default:

@@ -24,15 +24,15 @@ class Client {
       : pool_(pool), canceller_(canceller), operation_time_(deadline) {}
 
   // Tells which PIN opens a token now; none if the user has logged out.
-  using PinSource = std::function<std::optional<Secret>(const std::string& label)>;
+  using PinSource = std::function<std::optional<Secret>(std::string_view label)>;
 
   // Nothing if the service cannot be reached before the deadline. With `retry` false, one try.
   std::optional<std::uint64_t> Generation(Deadline deadline, bool retry);
   std::optional<Listing> List(Deadline deadline, bool retry);
 
-  // Proves a PIN. `last_listed`: when the token was last seen in a listing.
+  // Proves a PIN of the token in `slot`. `last_listed`: when the token was last seen in a listing.
   // @throws Pkcs11Error with the CK_RV of the service's refusal, or CKR_DEVICE_ERROR at the deadline.
-  void Login(const std::string& label, ByteView pin, SteadyClock::time_point last_listed);
+  void Login(CK_SLOT_ID slot, std::string_view label, ByteView pin, SteadyClock::time_point last_listed);
 
   // Signs or decrypts, in one round trip on a connection that has proved the PIN.
   // @throws Pkcs11Error as Login does; CKR_USER_NOT_LOGGED_IN if there is no PIN, or it is no longer right.
@@ -53,7 +53,7 @@ class Client {
   auto WithRetries(Deadline last_try, Deadline deadline, Attempt&& attempt);
   template <typename Result, typename Attempt>
   std::optional<Result> Ask(Deadline deadline, bool retry, Attempt&& attempt);
-  void ProvePin(Connection& connection, const std::string& label, ByteView pin,
+  void ProvePin(Connection& connection, CK_SLOT_ID slot, std::string_view label, ByteView pin,
                 SteadyClock::time_point last_listed, Deadline deadline);
   void NoteFailure(const TransportError& error) noexcept;
   void NoteSuccess() noexcept;

@@ -1,4 +1,4 @@
-// Non-blocking socket input and output with a deadline.
+// Non-blocking socket input and output with a deadline: an exchange sends, waits and reads, a system call each.
 #include "client/connection.h"
 
 #include <linux/vm_sockets.h>
@@ -16,8 +16,8 @@
 namespace tlskeep {
 namespace {
 
-// One read takes a whole RSA or ECDSA answer; larger frames take more.
-constexpr std::size_t kReadBytes = 4096;
+// What poll() is asked to wait at a time: the longest for C_Finalize, should shutting a socket down not end a wait.
+constexpr std::chrono::milliseconds kLongestWait{1000};
 constexpr std::size_t kLongestGreeting = 64;
 
 [[noreturn]] void Fail(const char* what, int error) {
@@ -78,10 +78,10 @@ void Connection::ConnectSocket(const void* address, std::size_t size, Deadline d
 void Connection::AskForPort(std::uint32_t port, Deadline deadline) {
   Send(AsBytes("CONNECT " + std::to_string(port) + "\n"), deadline);
   for (std::size_t size = 1; size <= kLongestGreeting; ++size) {
-    Receive(size, deadline);
-    if (received_[size - 1] != '\n') continue;
-    if (!AsText({received_.data(), size}).starts_with("OK ")) break;
-    start_ = size;
+    const ByteView line = Receive(size, deadline).first(size);
+    if (line.back() != '\n') continue;
+    if (!AsText(line).starts_with("OK ")) break;
+    received_.Use(size);
     return;
   }
   throw TransportError("the multiplexer refused the port");
@@ -90,54 +90,63 @@ void Connection::AskForPort(std::uint32_t port, Deadline deadline) {
 void Connection::Send(ByteView bytes, Deadline deadline) {
   while (!bytes.empty()) {
     const ssize_t sent = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const int error = errno;
     if (sent >= 0) {
       bytes = bytes.subspan(static_cast<std::size_t>(sent));
-    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+    } else if (error == EAGAIN || error == EWOULDBLOCK) {
       if (!canceller_.Poll(fd_, POLLOUT, deadline.Remaining())) throw TransportError("send: timed out");
-    } else if (errno != EINTR) {
-      Fail("send", errno);
+    } else if (error != EINTR) {
+      canceller_.Check();
+      Fail("send", error);
     }
   }
 }
 
-void Connection::Receive(std::size_t size, Deadline deadline) {
-  while (received_.size() - start_ < size) {
-    // Grows with what has arrived, never by what was announced.
-    const std::size_t before = received_.size();
-    received_.resize(before + kReadBytes);
-    const ssize_t got = recv(fd_, received_.data() + before, kReadBytes, 0);
+std::size_t Connection::ReceiveSome(std::span<std::uint8_t> room, Deadline deadline) {
+  for (;;) {
+    // Cancelling sets its flag first and shuts sockets down then: it is seen here, or it ends the wait.
+    canceller_.Check();
+    // Not a read that waits: a Unix socket would wake it when the service takes the request, too.
+    pollfd answer{fd_, POLLIN, 0};
+    const auto wait = std::min(deadline.Remaining(), kLongestWait);
+    const int ready = poll(&answer, 1, static_cast<int>(wait.count()));
+    if (ready < 0 && errno != EINTR) Fail("poll", errno);
+    if (ready <= 0) {
+      if (deadline.Passed()) throw TransportError("receive: timed out");
+      continue;
+    }
+    const ssize_t got = recv(fd_, room.data(), room.size(), 0);
     const int error = errno;
-    received_.resize(before + (got > 0 ? static_cast<std::size_t>(got) : 0));
+    if (got > 0) return static_cast<std::size_t>(got);
+    if (got < 0 && (error == EAGAIN || error == EWOULDBLOCK || error == EINTR)) continue;
+    canceller_.Check();
     if (got == 0) throw TransportError("the service closed the connection");
-    if (got > 0 || error == EINTR) continue;
-    if (error != EAGAIN && error != EWOULDBLOCK) Fail("receive", error);
-    if (!canceller_.Poll(fd_, POLLIN, deadline.Remaining())) throw TransportError("receive: timed out");
+    Fail("receive", error);
   }
 }
 
+ByteView Connection::Receive(std::size_t size, Deadline deadline) {
+  while (received_.unused().size() < size) received_.Received(ReceiveSome(received_.Room(size), deadline));
+  return received_.unused();
+}
+
 Answer Connection::Exchange(std::uint32_t id, ByteView frame, Deadline deadline) {
-  received_.erase(received_.begin(), received_.begin() + static_cast<std::ptrdiff_t>(start_));
-  start_ = 0;
   Send(frame, deadline);
-  Receive(kFrameHeaderBytes, deadline);
-  const std::size_t size = std::size_t{received_[0]} << 24 | std::size_t{received_[1]} << 16 |
-                           std::size_t{received_[2]} << 8 | std::size_t{received_[3]};
+  const ByteView header = Receive(kFrameHeaderBytes, deadline);
+  const std::size_t size = std::size_t{header[0]} << 24 | std::size_t{header[1]} << 16 |
+                           std::size_t{header[2]} << 8 | std::size_t{header[3]};
   if (size == 0 || size > kLargestFrame) throw TransportError("malformed answer: frame of a wrong length");
-  Receive(kFrameHeaderBytes + size, deadline);
-  start_ = kFrameHeaderBytes + size;
-  const Answer answer = OpenAnswer({received_.data() + kFrameHeaderBytes, size});
+  const ByteView body = Receive(kFrameHeaderBytes + size, deadline).subspan(kFrameHeaderBytes, size);
+  received_.Use(kFrameHeaderBytes + size);
+  const Answer answer = OpenAnswer(body);
   // One request is in flight at a time: an answer to another one (0: to no readable request) is a fault.
   if (answer.id != id) throw TransportError("malformed answer: to another request");
   return answer;
 }
 
-bool Connection::LoggedIn(std::string_view label) const {
-  return std::find(logged_in_.begin(), logged_in_.end(), label) != logged_in_.end();
-}
-
-void Connection::SetLoggedIn(std::string_view label, bool logged_in) {
-  std::erase(logged_in_, label);
-  if (logged_in) logged_in_.emplace_back(label);
+void Connection::SetLoggedIn(CK_SLOT_ID slot, bool logged_in) {
+  if (slot >= logged_in_.size()) logged_in_.resize(slot + 1);
+  logged_in_[slot] = logged_in;
 }
 
 }  // namespace tlskeep

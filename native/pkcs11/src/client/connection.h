@@ -1,8 +1,6 @@
 // One connection to the signing service: connected, greeted, used by one thread at a time.
 #pragma once
 
-#include <memory>
-#include <string>
 #include <vector>
 
 #include "bytes.h"
@@ -10,6 +8,7 @@
 #include "client/canceller.h"
 #include "client/deadline.h"
 #include "client/messages.h"
+#include "client/receive_buffer.h"
 #include "client/socket_table.h"
 
 namespace tlskeep {
@@ -30,26 +29,28 @@ class Connection {
   Answer Exchange(std::uint32_t id, ByteView frame, Deadline deadline);
 
   SteadyClock::time_point opened() const { return opened_; }
-  // Which tokens this connection has proved the PIN of.
-  bool LoggedIn(std::string_view label) const;
-  void SetLoggedIn(std::string_view label, bool logged_in);
+  // Which tokens, by the numbers of their slots, this connection has proved the PIN of.
+  bool LoggedIn(CK_SLOT_ID slot) const { return slot < logged_in_.size() && logged_in_[slot]; }
+  void SetLoggedIn(CK_SLOT_ID slot, bool logged_in);
+  // Gives back memory that only a long answer needed; none of that answer may be in use.
+  void Shrink() noexcept { received_.Shrink(); }
 
  private:
   void Connect(const Address& address, Deadline deadline);
   void ConnectSocket(const void* address, std::size_t size, Deadline deadline);
   void AskForPort(std::uint32_t port, Deadline deadline);
   void Send(ByteView bytes, Deadline deadline);
-  // Has at least `size` bytes in received_ from position start_ on.
-  void Receive(std::size_t size, Deadline deadline);
+  // Waits until `size` bytes at least have been received and not used up, and returns what there is.
+  ByteView Receive(std::size_t size, Deadline deadline);
+  std::size_t ReceiveSome(std::span<std::uint8_t> room, Deadline deadline);
 
   SocketTable& sockets_;
   const Canceller& canceller_;
   int fd_ = -1;
   SteadyClock::time_point opened_;
   std::uint32_t last_id_ = 0;
-  std::vector<std::string> logged_in_;
-  Bytes received_;
-  std::size_t start_ = 0;  // of what is not yet consumed
+  std::vector<bool> logged_in_;  // a bit each: there may be 64 connections and 1,024 tokens
+  ReceiveBuffer received_;
 };
 
 }  // namespace tlskeep

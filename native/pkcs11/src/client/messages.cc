@@ -22,15 +22,20 @@ std::array<std::uint8_t, kFrameHeaderBytes> FrameHeader(std::size_t size) {
           static_cast<std::uint8_t>(size >> 8), static_cast<std::uint8_t>(size)};
 }
 
-Bytes Frame(const CborWriter& writer) {
-  const auto header = FrameHeader(writer.view().size());
-  Bytes frame(header.size() + writer.view().size());
-  std::copy(writer.view().begin(), writer.view().end(), std::copy(header.begin(), header.end(), frame.begin()));
+// Any request but for what a caller brings along: names, a fingerprint, heads.
+constexpr std::size_t kUsualRequest = 128;
+
+// Fills in the room that Request left.
+Bytes Frame(CborWriter&& writer) {
+  Bytes frame = std::move(writer).Take();
+  const auto header = FrameHeader(frame.size() - kFrameHeaderBytes);
+  std::copy(header.begin(), header.end(), frame.begin());
   return frame;
 }
 
-CborWriter Request(std::uint32_t id, const char* op, std::size_t arguments) {
-  CborWriter writer;
+// `brought`: how many bytes will come on top of kUsualRequest.
+CborWriter Request(std::uint32_t id, const char* op, std::size_t arguments, std::size_t brought = 0) {
+  CborWriter writer(kFrameHeaderBytes, kUsualRequest + brought);
   writer.Array(2 + arguments);
   writer.Unsigned(id);
   writer.Text(op);
@@ -134,7 +139,7 @@ ListedToken ReadToken(CborReader& reader) {
 Bytes HelloFrame(std::uint32_t id) {
   CborWriter writer = Request(id, "hello", 1);
   writer.Unsigned(kProtocolVersion);
-  return Frame(writer);
+  return Frame(std::move(writer));
 }
 
 Bytes GenerationFrame(std::uint32_t id) { return Frame(Request(id, "generation", 0)); }
@@ -142,7 +147,7 @@ Bytes GenerationFrame(std::uint32_t id) { return Frame(Request(id, "generation",
 Bytes ListFrame(std::uint32_t id, std::uint64_t offset) {
   CborWriter writer = Request(id, "list", 1);
   writer.Unsigned(offset);
-  return Frame(writer);
+  return Frame(std::move(writer));
 }
 
 Secret LoginFrame(std::uint32_t id, std::string_view label, ByteView pin) {
@@ -150,16 +155,21 @@ Secret LoginFrame(std::uint32_t id, std::string_view label, ByteView pin) {
   writer.Text(label);
   writer.TextHead(pin.size());
   // The PIN goes into the secret alone, past the writer's heap buffer.
-  const auto header = FrameHeader(writer.view().size() + pin.size());
-  Secret frame(header.size() + writer.view().size() + pin.size());
+  const ByteView content = writer.view().subspan(kFrameHeaderBytes);
+  const auto header = FrameHeader(content.size() + pin.size());
+  Secret frame(header.size() + content.size() + pin.size());
   frame.Append(header);
-  frame.Append(writer.view());
+  frame.Append(content);
   frame.Append(pin);
   return frame;
 }
 
 Bytes KeyFrame(std::uint32_t id, const KeyRequest& request) {
-  CborWriter writer = Request(id, request.op, 4);
+  // What no frame can carry is refused before it is copied.
+  const auto* oaep = std::get_if<OaepParameter>(&request.parameter);
+  const std::size_t brought = request.data.size() + (oaep != nullptr ? oaep->label.size() : 0);
+  FrameHeader(brought);
+  CborWriter writer = Request(id, request.op, 4, brought);
   writer.ByteString(request.fingerprint);
   writer.Text(request.mechanism);
   writer.ByteString(request.data);
@@ -167,7 +177,7 @@ Bytes KeyFrame(std::uint32_t id, const KeyRequest& request) {
     writer.Array(2);
     writer.Text(pss->hash);
     writer.Unsigned(pss->salt_bytes);
-  } else if (const auto* oaep = std::get_if<OaepParameter>(&request.parameter)) {
+  } else if (oaep != nullptr) {
     writer.Array(3);
     writer.Text(oaep->hash);
     writer.Text(oaep->mgf_hash);
@@ -175,13 +185,13 @@ Bytes KeyFrame(std::uint32_t id, const KeyRequest& request) {
   } else {
     writer.Null();
   }
-  return Frame(writer);
+  return Frame(std::move(writer));
 }
 
 Bytes RandomFrame(std::uint32_t id, std::size_t size) {
   CborWriter writer = Request(id, "random", 1);
   writer.Unsigned(size);
-  return Frame(writer);
+  return Frame(std::move(writer));
 }
 
 Answer OpenAnswer(ByteView body) {

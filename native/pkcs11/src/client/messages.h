@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -35,14 +36,16 @@ struct OaepParameter {
 };
 using KeyParameter = std::variant<std::monostate, PssParameter, OaepParameter>;
 
-// A request that needs a private key.
+// A request that needs a private key. It refers to what it is made of, which must outlive it.
 struct KeyRequest {
-  const char* op;     // "sign" or "decrypt"
-  std::string label;  // whose PIN opens the key
-  Bytes fingerprint;  // SHA-256 of the SubjectPublicKeyInfo
+  const char* op;  // "sign" or "decrypt"
+  // The token whose PIN opens the key. A slot belongs to one label for good.
+  CK_SLOT_ID slot;
+  std::string_view label;
+  ByteView fingerprint;  // SHA-256 of the SubjectPublicKeyInfo
   const char* mechanism;
-  Bytes data;
-  KeyParameter parameter;
+  ByteView data;
+  const KeyParameter& parameter;
 };
 
 // A key as the enclave lists it: DER, not yet parsed, and what it may be used for.

@@ -32,7 +32,10 @@ Pool::Lease::~Lease() {
   pool_.GiveBack(nullptr, epoch_);
 }
 
-void Pool::Lease::Return() { pool_.GiveBack(std::move(connection_), epoch_); }
+void Pool::Lease::Return() {
+  connection_->Shrink();
+  pool_.GiveBack(std::move(connection_), epoch_);
+}
 
 std::unique_ptr<Connection> Pool::Take(Deadline deadline, std::uint64_t& epoch) {
   std::unique_lock lock(mutex_);
@@ -91,6 +94,7 @@ void Pool::CloseAll() noexcept {
 }
 
 void Pool::WakeAll() noexcept {
+  sockets_.ShutDownAll();
   const std::lock_guard lock(mutex_);
   freed_->notify_all();
 }

@@ -1,4 +1,5 @@
-// The connections of one process. A thread leases one for a request and gives it back; at most
+// The connections of one process: one for each thread that waits for an answer, since the service works on the
+// requests of one connection one after the other. A thread leases one for a request and gives it back; at most
 // kLargestPool exist, further threads wait. Callers see only Lease: the policy may change behind it.
 #pragma once
 
@@ -14,7 +15,7 @@ namespace tlskeep {
 
 class Pool {
  public:
-  static constexpr std::size_t kLargestPool = 8;
+  static constexpr std::size_t kLargestPool = 64;
 
   class Lease {
    public:
@@ -47,7 +48,7 @@ class Pool {
   Lease Checkout(Deadline deadline) { return Lease(*this, deadline); }
   // Closes the idle connections now and the leased ones when they come back.
   void CloseAll() noexcept;
-  // Lets waiting threads see that they have been cancelled.
+  // Lets threads that wait, for a connection or for an answer, see that they have been cancelled.
   void WakeAll() noexcept;
 
   void LockForFork() noexcept;

@@ -29,9 +29,16 @@ void SocketTable::Close(int fd) noexcept {
   close(fd);
 }
 
+void SocketTable::ShutDownAll() noexcept {
+  const std::lock_guard lock(mutex_);
+  if (getpid() != owner_) return;
+  for (const int fd : sockets_) shutdown(fd, SHUT_RDWR);
+}
+
 void SocketTable::CloseAllInChild() noexcept {
   for (const int fd : sockets_) close(fd);
   sockets_.clear();
+  owner_ = getpid();
   mutex_.unlock();
 }
 

@@ -2,6 +2,9 @@
 // not exist there too. Closing a copy leaves the parent's connection alone; shutdown() would not.
 #pragma once
 
+#include <sys/types.h>
+#include <unistd.h>
+
 #include <mutex>
 #include <vector>
 
@@ -13,6 +16,9 @@ class SocketTable {
   int Open(int domain);
   // Closes a socket of the table; nothing if a fork has closed it already.
   void Close(int fd) noexcept;
+  // Ends what threads of this process wait for on their sockets. In a child that came about without the fork
+  // handlers, nothing: those are its parent's.
+  void ShutDownAll() noexcept;
 
   void LockForFork() noexcept { mutex_.lock(); }
   void UnlockInParent() noexcept { mutex_.unlock(); }
@@ -20,6 +26,7 @@ class SocketTable {
 
  private:
   std::mutex mutex_;
+  pid_t owner_ = getpid();
   std::vector<int> sockets_;
 };
 

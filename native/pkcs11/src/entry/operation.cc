@@ -59,13 +59,9 @@ CK_RV StartKeyOperation(Module& module, CK_SESSION_HANDLE session, OperationKind
                         CK_OBJECT_HANDLE key) {
   if (mechanism == nullptr) return CancelByNull(module, session, kind);
   const KindRule rule = RuleOf(kind);
-  module.sessions().RequireNone(session, kind);
-  const SessionInfo info = module.sessions().Info(session);
-  auto object = module.directory().Find(key);
-  if (object == nullptr || object->label != module.directory().SlotAt(info.slot).label ||
-      object->object_class == CKO_CERTIFICATE) {
-    return CKR_KEY_HANDLE_INVALID;
-  }
+  const SessionInfo info = module.sessions().InfoToStart(session, kind);
+  auto object = module.directory().Find(info.slot, key);
+  if (object == nullptr || object->object_class == CKO_CERTIFICATE) return CKR_KEY_HANDLE_INVALID;
   if (object->object_class != rule.key_class) return CKR_KEY_FUNCTION_NOT_PERMITTED;
   if (object->private_object && !info.logged_in) return CKR_USER_NOT_LOGGED_IN;
   Plan plan = MakePlan(*mechanism, object->public_key, object->offers, rule.use, HashesFor(*object));
@@ -105,9 +101,10 @@ CK_RV FinishOperation(Module& module, CK_SESSION_HANDLE session, OperationKind k
       return rv;
     }
   }
-  Bytes input;
+  Bytes digest;
+  ByteView input;
   if (!operation->has_output()) {
-    input = whole ? operation->SinglePart(Input(whole->data, whole->size)) : operation->MultiPart();
+    input = whole ? operation->SinglePart(Input(whole->data, whole->size), digest) : operation->MultiPart(digest);
   }
   const ByteView produced = operation->Output(module, input);
   if (const CK_RV rv = SizeOutput(output, output_size, produced.size()); rv != CKR_OK) {
@@ -123,7 +120,9 @@ CK_RV FinishVerification(Module& module, CK_SESSION_HANDLE session, std::optiona
   OperationScope operation(module.sessions(), session, OperationKind::kVerify);
   if (whole ? operation->multi_part() : !operation->takes_parts()) return CKR_OPERATION_NOT_INITIALIZED;
   static_cast<VerifyOperation&>(*operation).SetSignature(Input(signature, signature_size));
-  operation->Output(module, whole ? operation->SinglePart(Input(whole->data, whole->size)) : operation->MultiPart());
+  Bytes digest;
+  operation->Output(module, whole ? operation->SinglePart(Input(whole->data, whole->size), digest)
+                                  : operation->MultiPart(digest));
   return CKR_OK;
 }
 

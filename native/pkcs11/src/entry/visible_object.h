@@ -9,9 +9,8 @@ namespace tlskeep {
 inline std::shared_ptr<const Object> VisibleObject(Module& module, CK_SESSION_HANDLE session,
                                                    CK_OBJECT_HANDLE handle) {
   const SessionInfo info = module.sessions().Info(session);
-  auto object = module.directory().Find(handle);
-  if (object == nullptr || object->label != module.directory().SlotAt(info.slot).label ||
-      (object->private_object && !info.logged_in)) {
+  auto object = module.directory().Find(info.slot, handle);
+  if (object == nullptr || (object->private_object && !info.logged_in)) {
     throw Pkcs11Error(CKR_OBJECT_HANDLE_INVALID, "no such object for this session");
   }
   return object;

@@ -32,9 +32,8 @@ void KeyOperation::RequireDataLength(ByteView input) const {
   }
 }
 
-Bytes KeyOperation::AskEnclave(Module& module, const char* op, Bytes data) const {
-  return module.UseKey(slot_, {op, key_->label, key().fingerprint, plan_.mechanism->wire_name, std::move(data),
-                               plan_.parameter});
+Bytes KeyOperation::AskEnclave(Module& module, const char* op, ByteView data) const {
+  return module.UseKey({op, slot_, key_->label, key().fingerprint, plan_.mechanism->wire_name, data, plan_.parameter});
 }
 
 SignOperation::SignOperation(const Libcrypto& libcrypto, std::shared_ptr<const Object> key, Plan plan,
@@ -83,7 +82,7 @@ Bytes DecryptOperation::Complete(Module& module, ByteView input) {
   if (input.size() != key().modulus.size()) {
     throw Pkcs11Error(CKR_ENCRYPTED_DATA_LEN_RANGE, "encrypted data that is not as long as the modulus");
   }
-  Bytes plaintext = AskEnclave(module, "decrypt", ToBytes(input));
+  Bytes plaintext = AskEnclave(module, "decrypt", input);
   if (plaintext.size() > output_bytes()) {
     throw Pkcs11Error(CKR_DEVICE_ERROR, "the enclave answered with a plaintext longer than the modulus");
   }

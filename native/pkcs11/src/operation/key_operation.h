@@ -27,7 +27,7 @@ class KeyOperation : public Operation {
   // @throws Pkcs11Error CKR_DATA_LEN_RANGE
   void RequireDataLength(ByteView input) const;
   // What the enclave answers. @throws Pkcs11Error
-  Bytes AskEnclave(Module& module, const char* op, Bytes data) const;
+  Bytes AskEnclave(Module& module, const char* op, ByteView data) const;
 
  private:
   std::shared_ptr<const Object> key_;

@@ -15,10 +15,10 @@ void Operation::Update(ByteView data) {
   multi_part_ = true;
 }
 
-Bytes Operation::SinglePart(ByteView data) {
-  if (!hash_) return ToBytes(data);
+ByteView Operation::SinglePart(ByteView data, Bytes& digest) {
+  if (!hash_) return data;
   hash_->Update(data);
-  return hash_->Finish();
+  return MultiPart(digest);
 }
 
 ByteView Operation::Output(Module& module, ByteView input) {

@@ -33,9 +33,10 @@ class Operation {
   bool takes_parts() const { return hash_.has_value(); }
 
   void Update(ByteView data);
-  // The input of the mechanism: the digest of all parts, or of `data`, or `data` itself.
-  Bytes SinglePart(ByteView data);
-  Bytes MultiPart() { return hash_->Finish(); }
+  // The input of the mechanism: the digest of all parts, or of `data`, or `data` itself. A digest is put into
+  // `digest`, which must outlive the use of it.
+  ByteView SinglePart(ByteView data, Bytes& digest);
+  ByteView MultiPart(Bytes& digest) { return digest = hash_->Finish(); }
 
   // The output for an input; one that was made before stays. Valid as long as the operation.
   // @throws Pkcs11Error
