@@ -38,7 +38,12 @@ export class Compiled {
   }
 
   static simulator(): Promise<Compiled> {
-    return Compiled.of(["sim/**/*.ts", "shared/**/*.ts", "enclave/nsm/**/*.ts"])
+    return Compiled.of([
+      "sim/**/*.ts",
+      "shared/**/*.ts",
+      "enclave/nsm/**/*.ts",
+      "enclave/runtime.ts",
+    ])
   }
 
   /** Absolute path of what was compiled, such as `parent/cli.js`. */

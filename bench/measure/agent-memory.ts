@@ -7,6 +7,7 @@ import type { BenchHost } from "../host/bench-host.js"
 import type { Say } from "../profile.js"
 import type { Memory, Startup } from "../report/schema.js"
 import { spreadOf } from "../report/statistics.js"
+import { enclaveWithTokens } from "../report/targets.js"
 import { memoryMapsOf } from "./process-tree.js"
 
 /** As a site that grew: one in four RSA, the others P-256. */
@@ -30,7 +31,7 @@ export async function measureAgentMemory(
     const { memory, milliseconds } = await runAgent(host, count)
     measured.memory.push(...memory)
     measured.startup.push({
-      figure: `agent: start to the last of ${count} tokens brought in`,
+      figure: `agent: start to the last of ${count} ${count === 1 ? "token" : "tokens"} brought in`,
       milliseconds: spreadOf([milliseconds]),
       rounds: 1,
     })
@@ -66,8 +67,8 @@ async function runAgent(host: BenchHost, count: number) {
     .filter(({ enclaveName }) => enclaveName === name)
     .flatMap((enclave) => childPids(enclave.process.pid))
   const memory = [
-    ...enclaves.map((pid) => row(`enclave, ${count} tokens brought in by an agent`, pid)),
-    row(`agent, ${count} tokens`, agent.pid),
+    ...enclaves.map((pid) => row(enclaveWithTokens(count), pid)),
+    row(`agent, ${count} ${count === 1 ? "token" : "tokens"}`, agent.pid),
   ]
   await agent.stop()
   await testbed.nitroCli("terminate-enclave", "--enclave-name", name)

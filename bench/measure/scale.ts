@@ -81,7 +81,7 @@ async function measurePoints(
   const series = await interleave<Point, Sample>({
     ...{ contenders: points, rounds },
     measure: async ({ what, value, enclave, load }, round) => {
-      if (round === 0) say(`signatures with ${value} ${what}`)
+      if (round === 0) say(`signatures by the number of ${what}: ${value}`)
       const running = runSignLoad({ ...load, seconds, warmupSeconds: WARM_UP_SECONDS })
       const enclaveRssMib = await largestRssMib(enclave.pid, running)
       return { ...(await running), enclaveRssMib }

@@ -22,7 +22,7 @@ export function renderReport(report: Report): string {
       "Scale",
       ["with", "per second", "ratio", "p50 µs", "p99 µs", "enclave MiB", "module KiB"],
       report.scale.map((one) => [
-        `${one.value} ${one.what}`,
+        `${one.value} ${one.value === 1 ? one.what.slice(0, -1) : one.what}`,
         whole(one.per_second),
         decimals(one.ratio, 2),
         whole(one.p50_us),
@@ -99,6 +99,7 @@ function renderCase(name: string, results: readonly Result[]): string {
       "p95 µs",
       "p99 µs",
       "CPU µs/op",
+      "per CPU s",
       "CPU ratio",
     ],
     results.map((one) => [
@@ -111,6 +112,7 @@ function renderCase(name: string, results: readonly Result[]): string {
       orDash(one.p95_us, whole),
       orDash(one.p99_us, whole),
       orDash(one.cpu_us_per_op, whole),
+      orDash(one.per_cpu_second, whole),
       orDash(one.cpu_ratio, ({ median }) => decimals(median, 2)),
     ]),
   )

@@ -68,7 +68,12 @@ export const TARGETS: readonly Definition[] = [
   {
     figure: "enclave RSS with 128 tokens",
     ...{ limit: { atMost: 120 }, unit: "MiB" },
-    measured: (run) => keys(run, 128)?.enclave_rss_mib,
+    // Whichever is more: an agent brings them in one by one, which leaves more garbage than the load.
+    measured: (run) => {
+      const row = run.memory.find(({ process }) => process === enclaveWithTokens(128))
+      const all = [keys(run, 128)?.enclave_rss_mib, row?.rss_mib].filter((one) => one !== undefined)
+      return all.length === 0 ? undefined : Math.max(...all)
+    },
   },
   {
     figure: "module memory per Apache child",
@@ -83,6 +88,11 @@ export const TARGETS: readonly Definition[] = [
     },
   },
 ]
+
+/** What a row of `memory` is called. */
+export function enclaveWithTokens(count: number): string {
+  return `enclave, ${count} ${count === 1 ? "token" : "tokens"} brought in by an agent`
+}
 
 /** Judges a run by every target. */
 export function judge(run: Measured): Target[] {

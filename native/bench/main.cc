@@ -33,13 +33,19 @@ void Sleep(double seconds) { std::this_thread::sleep_for(std::chrono::duration<d
 Totals Conduct(const Options& options, Stage& stage) {
   const unsigned threads = options.processes * options.threads;
   WaitUntil(stage.ready, threads);
-  Sleep(options.warmup_seconds);
+  // A number without a warm-up is exactly that many: who counts instructions has them all counted.
+  const bool warms_up = options.count == 0 || options.warmup_seconds > 0;
+  if (warms_up) {
+    stage.start.Open();
+    Sleep(options.warmup_seconds);
+  }
   Totals totals;
   const std::vector<pid_t> own = {getpid()};
   const double own_before = ProcessTreeCpuSeconds(own);
   const double others_before = ProcessTreeCpuSeconds(options.cpu_of);
   const Stopwatch stopwatch;
   stage.phase = Stage::kMeasure;
+  if (!warms_up) stage.start.Open();
   if (options.count > 0) {
     WaitUntil(stage.finished, threads);
   } else {
@@ -64,6 +70,7 @@ Totals RunInChildren(const Options& options, Stage& stage, ProcessResult* result
     const pid_t pid = fork();
     if (pid < 0) throw BenchError("cannot fork");
     if (pid == 0) {
+      stage.start.LeaveOpeningToParent();
       RunProcess(options, i, stage, results[i]);
       _exit(0);
     }

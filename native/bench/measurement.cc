@@ -2,8 +2,8 @@
 #include "measurement.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
+#include <latch>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -66,8 +66,6 @@ class Worker {
   }
 
   void Run() {
-    // A number without a warm-up is exactly that many: who counts instructions has them all counted.
-    if (options_.count > 0 && options_.warmup_seconds == 0) WaitForMeasuring();
     for (std::size_t at = 0; stage_.phase != Stage::kStop; at = (at + 1) % signers_.size()) {
       const bool counted = options_.count > 0 && stage_.phase == Stage::kMeasure;
       if (counted && stage_.left.fetch_sub(1) <= 0) return;
@@ -85,10 +83,6 @@ class Worker {
   std::uint64_t verified() const { return verified_; }
 
  private:
-  void WaitForMeasuring() const {
-    while (stage_.phase == Stage::kWarmUp) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-
   void SignWith(Signer& signer) {
     FillDigest(++counter_, digest_);
     signature_.resize(signature_bytes_);
@@ -123,8 +117,10 @@ void NoteError(ProcessResult& result, const char* what) {
 void RunProcess(const Options& options, unsigned process, Stage& stage, ProcessResult& result) {
   unsigned started = 0;
   try {
+    std::optional<StartLine::Turn> turn(stage.start);
     const Stopwatch from_load;
     const Keys keys(options, result);
+    std::latch all_ready(options.threads);
     std::mutex mutex;
     std::vector<std::thread> threads;
     for (unsigned i = 0; i < options.threads; ++i, ++started) {
@@ -143,8 +139,10 @@ void RunProcess(const Options& options, unsigned process, Stage& stage, ProcessR
               result.first_signature_us = from_load.microseconds() - result.load_us - result.initialize_us;
             }
           }
+          all_ready.count_down();
           ++stage.ready;
           counted = true;
+          stage.start.Wait();
           worker.Run();
           const std::lock_guard lock(mutex);
           result.latencies.Merge(worker.latencies());
@@ -152,11 +150,16 @@ void RunProcess(const Options& options, unsigned process, Stage& stage, ProcessR
         } catch (const std::exception& error) {
           const std::lock_guard lock(mutex);
           NoteError(result, error.what());
-          if (!counted) ++stage.ready;
+          if (!counted) {
+            all_ready.count_down();
+            ++stage.ready;
+          }
         }
         ++stage.finished;
       });
     }
+    all_ready.wait();
+    turn.reset();
     for (std::thread& thread : threads) thread.join();
   } catch (const std::exception& error) {
     NoteError(result, error.what());

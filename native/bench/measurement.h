@@ -5,6 +5,7 @@
 
 #include "histogram.h"
 #include "options.h"
+#include "start_line.h"
 
 namespace tlskeep::bench {
 
@@ -23,6 +24,7 @@ struct ProcessResult {
 
 // Where the processes of a load stand, told by the first of them. Lies in shared memory too.
 struct Stage {
+  StartLine start;
   enum Phase : int { kWarmUp, kMeasure, kStop };
   std::atomic<int> phase = kWarmUp;
   std::atomic<unsigned> ready = 0;     // threads that have signed once, or failed

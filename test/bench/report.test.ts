@@ -7,7 +7,7 @@ import { renderChart } from "../../bench/report/chart.js"
 import { type Case, resultsOf, type Sample } from "../../bench/report/result.js"
 import { reportSchema, resultSchema } from "../../bench/report/schema.js"
 import { renderReport, renderTable } from "../../bench/report/table.js"
-import { judge, TARGETS } from "../../bench/report/targets.js"
+import { enclaveWithTokens, judge, TARGETS } from "../../bench/report/targets.js"
 import { report, result } from "./samples.js"
 
 const CASE: Case = {
@@ -183,6 +183,23 @@ describe("targets", () => {
     expect(
       verdict("CPU per RSA-2048 handshake, tlskeep ÷ key file", { results: [ours({ cpu_ratio })] }),
     ).toMatchObject({ target: "≤ 1.08", measured: 1.2, met: false })
+  })
+
+  it("takes the enclave's memory where it is more", () => {
+    const rss = (process: string, rss_mib: number) => ({
+      ...{ process, rss_mib, pss_mib: rss_mib, private_mib: rss_mib },
+    })
+    const scale = [
+      {
+        ...{ what: "keys" as const, value: 128, key: "P-256" as const, rounds: 1, ratio: 1 },
+        ...{ per_second: 1, p50_us: 1, p99_us: 1, enclave_rss_mib: 90, module_private_kib: 1 },
+      },
+    ]
+    const figure = "enclave RSS with 128 tokens"
+    expect(verdict(figure, { scale })).toMatchObject({ measured: 90, met: true })
+    const memory = [rss(enclaveWithTokens(1), 300), rss(enclaveWithTokens(128), 121)]
+    expect(verdict(figure, { scale, memory })).toMatchObject({ measured: 121, met: false })
+    expect(verdict(figure, {})).toMatchObject({ measured: null, met: null })
   })
 
   it("takes the module's memory for the difference of two workers", () => {

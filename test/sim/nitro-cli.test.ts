@@ -5,6 +5,7 @@ import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest"
+import { RUNTIME_ENVIRONMENT } from "../../enclave/runtime.js"
 import { pcr3OfRole, pcr4OfInstance, pcrOfImage } from "../../sim/nsm/index.js"
 import { INSTANCE_ID, ROLE_ARN, type SimPaths, simPaths, vsockPath } from "../../sim/paths.js"
 import { Compiled } from "../compiled.js"
@@ -110,7 +111,8 @@ describe("an enclave's life", () => {
 
   it("gives the image a minimal environment and its boot parameters", async () => {
     const { EnclaveID } = await json(runEnclave())
-    expect(consoleOf(EnclaveID)).toContain("heartbeat b7 env PATH,TLSKEEP_SIM_BOOT")
+    const names = [...Object.keys(RUNTIME_ENVIRONMENT), "PATH", "TLSKEEP_SIM_BOOT"].sort()
+    expect(consoleOf(EnclaveID)).toContain(`heartbeat b7 env ${names.join()}`)
   })
 
   it("measures into the PCRs, and zeroes those of the image in debug mode", async () => {
