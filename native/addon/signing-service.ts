@@ -80,7 +80,7 @@ export class SigningService {
     this.#native.stop()
     const channels = [...this.#channels.values()]
     this.#channels.clear()
-    for (const { closed } of channels) closed()
+    for (const handlers of channels) handlers.closed()
   }
 
   #onEvent(event: number, connection: number, detail: Buffer | number): void {

@@ -109,7 +109,7 @@ TEST_F(KeyDirectoryTest, KnowsTwoTokensWithOneKey) {
 TEST_F(KeyDirectoryTest, TakesAKeyThatIsNamedTwice) {
   directory_.Publish(1, 9, kLater, {EntryFor(first_), EntryFor(first_)});
   EXPECT_EQ(Held(first_), first_.held.get());
-  directory_.Publish(1, 9, kLater, {EntryFor(first_), EntryFor(second_), EntryFor(first_)});
+  directory_.Publish(1, 9, kLater, {EntryFor(first_), EntryFor(first_), EntryFor(second_)});
   directory_.Withdraw(1);
   EXPECT_EQ(Held(first_), nullptr);
   EXPECT_EQ(Held(second_), nullptr);

@@ -64,6 +64,12 @@ class RefusingOwner {
   std::thread thread_;
 };
 
+struct Tally {
+  std::atomic<int> signatures = 0;
+  std::atomic<int> signed_while_published = 0;
+  std::atomic<int> refused_while_withdrawn = 0;
+};
+
 // Publishes and withdraws in turn. A client reads the number of the turn before it asks and behind the answer:
 // within one turn, the answer is certain.
 class ComingAndGoing {
@@ -74,16 +80,22 @@ class ComingAndGoing {
   static bool Published(std::uint64_t turn) { return turn % 4 == 0; }
   std::uint64_t turn() const { return turn_; }
 
-  void Run(const std::atomic<int>& clients_left) {
+  // As long as there are clients. The first turn of each kind lasts until it has had its certain answer.
+  void Run(const std::atomic<int>& clients_left, const Tally& tally) {
+    const auto wait = [&](std::chrono::microseconds time, const std::atomic<int>& answers) {
+      do {
+        std::this_thread::sleep_for(time);
+      } while (answers == 0 && clients_left > 0);
+    };
     while (clients_left > 0) {
       ++turn_;
       directory_.Withdraw(kToken);
       ++turn_;
-      std::this_thread::sleep_for(std::chrono::microseconds(300));
+      wait(std::chrono::microseconds(300), tally.refused_while_withdrawn);
       ++turn_;
       directory_.Publish(kToken, kGate, kFarMs, {EntryFor(key_)});
       ++turn_;
-      std::this_thread::sleep_for(std::chrono::microseconds(700));
+      wait(std::chrono::microseconds(700), tally.signed_while_published);
     }
   }
 
@@ -92,12 +104,6 @@ class ComingAndGoing {
   const TestKey& key_;
   // 4n: published; 4n + 2: withdrawn; odd: about to be.
   std::atomic<std::uint64_t> turn_ = 0;
-};
-
-struct Tally {
-  std::atomic<int> signatures = 0;
-  std::atomic<int> signed_while_published = 0;
-  std::atomic<int> refused_while_withdrawn = 0;
 };
 
 class SigningLoadTest : public ServiceTest, public testing::WithParamInterface<unsigned> {
@@ -137,14 +143,18 @@ TEST_P(SigningLoadTest, SignsForManyClientsWhatIsPublished) {
     std::vector<std::thread> threads;
     for (Client& client : clients) {
       threads.emplace_back([&] {
-        for (std::uint32_t id = 0; id < RequestsPerClient() && !HasFailure(); ++id) {
-          Ask(client.peer, id, keys, tally);
+        try {
+          for (std::uint32_t id = 0; id < RequestsPerClient() && !HasFailure(); ++id) {
+            Ask(client.peer, id, keys, tally);
+          }
+        } catch (const std::runtime_error& error) {
+          ADD_FAILURE() << error.what();
         }
         client.peer.HangUp();
         --clients_left;
       });
     }
-    keys.Run(clients_left);
+    keys.Run(clients_left, tally);
     for (std::thread& thread : threads) thread.join();
   }
   counted = directory_->TakeCounts(kToken)[static_cast<std::size_t>(Mechanism::kEcdsa)];

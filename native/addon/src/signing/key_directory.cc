@@ -89,7 +89,7 @@ SignatureCounts KeyDirectory::TakeCounts(std::uint32_t token) {
 }
 
 void KeyDirectory::Remove(std::uint32_t token, const Token& published) {
-  for (const std::string_view name : published.names) {
+  for (const std::string& name : published.names) {
     const auto found = keys_.find(name);
     if (found == keys_.end()) continue;
     std::erase_if(found->second, [&](const Holder& holder) { return holder.token == token; });

@@ -8,6 +8,8 @@
 #include <functional>
 #include <memory>
 #include <shared_mutex>
+#include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -93,7 +95,7 @@ class KeyDirectory {
   };
   struct Token {
     std::shared_ptr<TokenCounters> counters;
-    std::vector<std::string_view> names;  // of its keys; the map's own
+    std::vector<std::string> names;  // of its keys: its own, for a publication may name one twice
   };
   static std::string_view Name(ByteView fingerprint) { return AsText(fingerprint); }
   void Remove(std::uint32_t token, const Token& published);

@@ -67,8 +67,7 @@ SigningServiceObject::SigningServiceObject(const Napi::CallbackInfo& info)
       throw AddonError("invalid-argument", "threads must be a number from 1 to 64");
     }
     // Unbounded, but each connection has one request with the event loop at most.
-    to_loop_ = Napi::ThreadSafeFunction::New(info.Env(), FunctionArgument(info[3], "onEvent"),
-                                             "tlskeep.SigningService", 0, 1);
+    to_loop_ = ToLoop::New(info.Env(), FunctionArgument(info[3], "onEvent"), "tlskeep.SigningService", 0, 1, this);
     ConnectionOwner& owner = *this;
     try {
       service_ = std::make_unique<SigningService>(directory, BoundsArgument(info[1]), threads, owner);
@@ -83,8 +82,8 @@ SigningServiceObject::SigningServiceObject(const Napi::CallbackInfo& info)
 
 Napi::Value SigningServiceObject::Adopt(const Napi::CallbackInfo& info) {
   return AtBoundary(info.Env(), [&]() -> Napi::Value {
-    if (service_ == nullptr) throw AddonError("stopped", "the service has been stopped");
     UniqueFd fd(DescriptorArgument(info[0], "fd"));
+    if (service_ == nullptr) throw AddonError("stopped", "the service has been stopped");
     return Napi::Number::New(info.Env(), static_cast<double>(service_->Adopt(std::move(fd))));
   });
 }
@@ -163,15 +162,17 @@ void SigningServiceObject::OnClosed(ConnectionId id) {
 
 void SigningServiceObject::Post(std::unique_ptr<Event> event) {
   // Refused only when the environment ends, and then by nobody missed.
-  const napi_status status = to_loop_.NonBlockingCall(
-      event.get(), [this](Napi::Env env, Napi::Function callback, Event* posted) {
-        const std::unique_ptr<Event> owned(posted);
-        if (env != nullptr) Deliver(env, callback, *owned);
-      });
-  if (status == napi_ok) static_cast<void>(event.release());
+  if (to_loop_.NonBlockingCall(event.get()) == napi_ok) static_cast<void>(event.release());
 }
 
-void SigningServiceObject::Deliver(napi_env env, napi_value callback, const Event& event) {
+void SigningServiceObject::OnEvent(Napi::Env env, Napi::Function callback, SigningServiceObject* self,
+                                   Event* event) {
+  const std::unique_ptr<Event> owned(event);
+  // What is dropped may outlive the object.
+  if (env != nullptr) self->Deliver(env, callback, *owned);
+}
+
+void SigningServiceObject::Deliver(Napi::Env env, Napi::Function callback, const Event& event) {
   if (service_ == nullptr) return;
   const Napi::HandleScope handles(env);
   napi_value arguments[3];
@@ -182,10 +183,10 @@ void SigningServiceObject::Deliver(napi_env env, napi_value callback, const Even
            : napi_create_uint32(env, static_cast<std::uint32_t>(event.reason), &arguments[2])) != napi_ok) {
     return;
   }
-  // What it throws stays pending: Node reports it as an uncaught exception.
-  napi_value undefined;
-  if (napi_get_undefined(env, &undefined) == napi_ok) {
-    napi_call_function(env, undefined, callback, 3, arguments, nullptr);
+  if (napi_call_function(env, env.Undefined(), callback, 3, arguments, nullptr) == napi_pending_exception) {
+    // Left pending, it would be no more than a warning of Node's.
+    napi_value thrown;
+    if (napi_get_and_clear_last_exception(env, &thrown) == napi_ok) napi_fatal_exception(env, thrown);
   }
   // The callback may have stopped the service.
   if (service_ == nullptr) return;

@@ -22,7 +22,8 @@ class SigningServiceObject : public Napi::ObjectWrap<SigningServiceObject>, priv
  private:
   struct Event;
 
-  // adopt(fd): the connection's number. Takes the descriptor over unless it throws.
+  // adopt(fd): the connection's number. Takes the descriptor over; closes it if it throws for another reason
+  // than its argument.
   Napi::Value Adopt(const Napi::CallbackInfo& info);
   // send(connection, payload), prove(connection, gate); greet, pause, resume, close, destroy(connection):
   // nothing happens to one that is closed.
@@ -39,12 +40,16 @@ class SigningServiceObject : public Napi::ObjectWrap<SigningServiceObject>, priv
   void OnEnd(ConnectionId id, EndReason reason) override;
   void OnClosed(ConnectionId id) override;
   void Post(std::unique_ptr<Event> event);
-  void Deliver(napi_env env, napi_value callback, const Event& event);
+  // On the event loop; without an environment for what is dropped.
+  static void OnEvent(Napi::Env env, Napi::Function callback, SigningServiceObject* self, Event* event);
+  void Deliver(Napi::Env env, Napi::Function callback, const Event& event);
 
   static void OnEnvironmentEnd(void* self);
   void End() noexcept;
 
-  Napi::ThreadSafeFunction to_loop_;
+  using ToLoop = Napi::TypedThreadSafeFunction<SigningServiceObject, Event, OnEvent>;
+
+  ToLoop to_loop_;
   std::unique_ptr<SigningService> service_;
 };
 
