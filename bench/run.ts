@@ -7,6 +7,7 @@ import { measureAgentMemory } from "./measure/agent-memory.js"
 import { measureHandshakes, startServers } from "./measure/handshakes.js"
 import { measureInstructions } from "./measure/instructions.js"
 import { measureMemory } from "./measure/memory.js"
+import { pipeRoundTripUs } from "./measure/pipe-round-trip.js"
 import { measureRoundTrips } from "./measure/round-trips.js"
 import { measureScale } from "./measure/scale.js"
 import { measureSignatures } from "./measure/signatures.js"
@@ -27,7 +28,7 @@ export async function runBenchmark(
   say: Say,
 ): Promise<Report> {
   const startedAt = new Date()
-  const loadBefore = loadAverage()
+  const before = { load: loadAverage(), pipeRoundTripUs: await pipeRoundTripUs() }
   say("bringing the local AWS up")
   const host = await BenchHost.up()
   stopWhenInterrupted(host.testbed)
@@ -42,7 +43,7 @@ export async function runBenchmark(
     profile: profile.name,
     started_at: startedAt.toISOString(),
     duration_secs: Math.round((Date.now() - startedAt.getTime()) / 1_000),
-    machine: machineOf(loadBefore, loadAverage()),
+    machine: machineOf(before, loadAverage()),
     versions: await versions(),
     ...measured,
     targets: judge(measured),

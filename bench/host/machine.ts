@@ -17,13 +17,18 @@ export function loadAverage(): number {
   return loadavg()[0] ?? 0
 }
 
-export function machineOf(loadBefore: number, loadAfter: number): Report["machine"] {
+/** @param before - the run: its load, and the round trip over pipes */
+export function machineOf(
+  before: { load: number; pipeRoundTripUs: number | null },
+  loadAfter: number,
+): Report["machine"] {
   return {
     cpu: cpus()[0]?.model.trim() ?? "unknown",
     cores: cpus().length,
     memory_mib: Math.round(totalmem() / 2 ** 20),
     kernel: release(),
-    load_average: [loadBefore, loadAfter],
+    load_average: [before.load, loadAfter],
+    pipe_round_trip_us: before.pipeRoundTripUs,
   }
 }
 

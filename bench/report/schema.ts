@@ -121,6 +121,8 @@ export const reportSchema = z.strictObject({
     kernel: z.string(),
     /** Of the minute before the run and the one before its end: neighbours show. */
     load_average: z.tuple([figure, figure]),
+    /** Of two processes over pipes, before the run: two wake-ups. Null without perf. */
+    pipe_round_trip_us: figure.nullable(),
   }),
   versions: z.record(z.string(), z.string()),
   results: z.array(resultSchema),

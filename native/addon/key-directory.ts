@@ -28,7 +28,7 @@ export interface Publication {
   readonly token: number
   /** Connections that have proved it may use the keys. */
   readonly gate: number
-  /** Milliseconds since the epoch; no signature begins after it. */
+  /** Milliseconds since the epoch; no request that is read after it is signed. */
   readonly expiresAt: number
   readonly keys: readonly PublishedKey[]
 }
@@ -62,7 +62,7 @@ export class KeyDirectory {
     )
   }
 
-  /** Ends the use of a token's keys: no signature begins after this. */
+  /** Ends the use of a token's keys: no request that is read after this is signed with them. */
   withdraw(token: number): void {
     this.#native.withdraw(token)
   }

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest"
 import { parseAb } from "../../bench/measure/ab.js"
 import { parseCallgrind, parsePerf } from "../../bench/measure/instructions.js"
 import { parseSpeed } from "../../bench/measure/openssl-speed.js"
+import { parsePipeBenchmark } from "../../bench/measure/pipe-round-trip.js"
 import { parseOptions } from "../../bench/options.js"
 import { PROFILES, SECTIONS } from "../../bench/profile.js"
 
@@ -118,5 +119,14 @@ describe("the command line", () => {
     [["--seconds", "long"]],
   ])("refuses %j", (args) => {
     expect(() => parseOptions(args, "/out")).toThrow(code("bad-option"))
+  })
+})
+
+describe("perf bench sched pipe", () => {
+  it("is read by its time for a round trip", () => {
+    const stdout =
+      "# Running 'sched/pipe' benchmark:\n\n     Total time: 0.832 [sec]\n\n      41.600 usecs/op\n        24038 ops/sec\n"
+    expect(parsePipeBenchmark(stdout)).toBe(41.6)
+    expect(parsePipeBenchmark("")).toBeNaN()
   })
 })

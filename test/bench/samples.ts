@@ -19,6 +19,7 @@ export function report(change: Partial<Report> = {}): Report {
     duration_secs: 80,
     machine: {
       ...{ cpu: "a CPU", cores: 2, memory_mib: 4_096, kernel: "6.1", load_average: [0.1, 1.9] },
+      pipe_round_trip_us: 43.2,
     },
     versions: { tlskeep: "0.1.0" },
     ...{ results: [], round_trips: [], scale: [], memory: [], startup: [], instructions: [] },

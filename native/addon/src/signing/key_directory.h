@@ -69,7 +69,7 @@ class KeyDirectory {
   // Makes `keys` those of a token, all at once, in place of what was published for it before.
   void Publish(std::uint32_t token, std::uint32_t gate, std::int64_t expires_at_ms,
                const std::vector<Entry>& keys);
-  // No signature with the token's keys begins after this.
+  // No request that is read after this is signed with the token's keys; one that has been may still be.
   void Withdraw(std::uint32_t token);
   // The signatures counted for a token since the last call; zeros for one that is not published.
   SignatureCounts TakeCounts(std::uint32_t token);
