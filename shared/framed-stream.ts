@@ -1,4 +1,4 @@
-/** A Duplex as a stream of frames, with back-pressure: what both services and their clients stand on. */
+/** A Duplex as a stream of frames, with back-pressure: what the control service and the clients of both stand on. */
 import type { Duplex } from "node:stream"
 import { CodedError } from "./errors.js"
 import { encodeFrame, FrameDecoder, type FrameErrorCode } from "./frame.js"

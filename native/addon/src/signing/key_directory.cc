@@ -67,10 +67,11 @@ void KeyDirectory::Publish(std::uint32_t token, std::uint32_t gate, std::int64_t
   Remove(token, published);
   published.names.clear();
   for (const Entry& entry : keys) {
-    const auto [at, added] = keys_.try_emplace(std::string(Name(entry.fingerprint)));
+    // The name first: whatever has one can be withdrawn, should there be no memory for the rest.
+    published.names.emplace_back(Name(entry.fingerprint));
+    const auto [at, added] = keys_.try_emplace(published.names.back());
     at->second.push_back({token, std::make_shared<const PublishedKey>(PublishedKey{
                                      gate, expires_at_ms, entry.rules, entry.key, published.counters})});
-    published.names.push_back(at->first);
   }
 }
 

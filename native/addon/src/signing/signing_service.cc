@@ -34,6 +34,13 @@ class AllSignalsBlocked {
   sigset_t before_;
 };
 
+// Ends a connection for which there is no memory.
+void GiveUp(Connection& connection) noexcept try {
+  connection.Abandon();
+} catch (const std::bad_alloc&) {
+  // Closed all the same; the owner, who could not be told, counts it on.
+}
+
 }  // namespace
 
 SigningService::SigningService(std::shared_ptr<const KeyDirectory> directory,
@@ -50,6 +57,7 @@ SigningService::SigningService(std::shared_ptr<const KeyDirectory> directory,
     throw AddonError::System("epoll_ctl", errno);
   }
   const AllSignalsBlocked blocked;
+  threads_.reserve(threads);
   try {
     for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
   } catch (const std::system_error& error) {
@@ -109,7 +117,7 @@ void SigningService::Run() {
     try {
       connection->Serve(event.events, *scratch);
     } catch (const std::bad_alloc&) {
-      connection->Abandon();
+      GiveUp(*connection);
     }
   }
 }
