@@ -8,27 +8,21 @@
 #include <algorithm>
 
 #include "addon_error.h"
+#include "client/frame.h"
 
 namespace tlskeep {
 namespace {
 
-constexpr std::size_t kHeaderBytes = 4;
-// PROTOCOL.md.
-constexpr std::size_t kMaxFrame = 65'536;
 // Served in one turn; then other connections have theirs.
 constexpr int kFramesPerTurn = 16;
 // Kept for the next start of a frame; a larger buffer is given back.
 constexpr std::size_t kKeptBytes = 4'096;
 
-std::size_t FrameLength(ByteView input) {
-  return std::size_t{input[0]} << 24 | std::size_t{input[1]} << 16 | std::size_t{input[2]} << 8 | input[3];
-}
-
 // Whether there is something to serve: a whole frame, or a header that says there will be none.
 bool HasFrame(ByteView input) {
-  if (input.size() < kHeaderBytes) return false;
+  if (input.size() < kFrameHeaderBytes) return false;
   const std::size_t length = FrameLength(input);
-  return length == 0 || length > kMaxFrame || input.size() - kHeaderBytes >= length;
+  return !IsFrameLength(length) || input.size() - kFrameHeaderBytes >= length;
 }
 
 std::int64_t NowMs() {
@@ -129,12 +123,12 @@ std::size_t Connection::ServeFrames(ByteView input) {
   for (int served = 0; served < kFramesPerTurn && HasFrame(input.subspan(at)); ++served) {
     const ByteView rest = input.subspan(at);
     const std::size_t length = FrameLength(rest);
-    if (length == 0 || length > kMaxFrame) {
+    if (!IsFrameLength(length)) {
       End(length == 0 ? EndReason::kFrameEmpty : EndReason::kFrameTooLarge);
       return input.size();
     }
-    at += kHeaderBytes + length;
-    const ByteView payload = rest.subspan(kHeaderBytes, length);
+    at += kFrameHeaderBytes + length;
+    const ByteView payload = rest.subspan(kFrameHeaderBytes, length);
     if (!Sign(payload)) {
       {
         const std::lock_guard lock(mutex_);
@@ -220,9 +214,10 @@ void Connection::Apply(Change&& change) {
 }
 
 void Connection::Send(ByteView payload) {
+  const auto header = FrameHeader(payload.size());
   Bytes frame;
-  frame.reserve(kHeaderBytes + payload.size());
-  for (int shift = 24; shift >= 0; shift -= 8) frame.push_back(static_cast<std::uint8_t>(payload.size() >> shift));
+  frame.reserve(header.size() + payload.size());
+  frame.insert(frame.end(), header.begin(), header.end());
   frame.insert(frame.end(), payload.begin(), payload.end());
   Apply([&] {
     if (!closing_) Write(frame);

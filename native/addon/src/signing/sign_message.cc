@@ -69,7 +69,7 @@ std::optional<SignMessage> ReadSignMessage(ByteView payload) try {
 }
 
 ByteView WriteSignAnswer(std::uint32_t id, const Signature& signature, SignAnswerBuffer& buffer) {
-  std::size_t at = 4;
+  std::size_t at = kFrameHeaderBytes;
   const auto put = [&](std::size_t byte) { buffer[at++] = static_cast<std::uint8_t>(byte); };
   const auto put_head = [&](std::size_t major, std::size_t value) {
     const std::size_t type = major << 5;
@@ -87,9 +87,8 @@ ByteView WriteSignAnswer(std::uint32_t id, const Signature& signature, SignAnswe
   put_head(2, signature.size);
   std::copy_n(signature.bytes.begin(), signature.size, buffer.begin() + static_cast<std::ptrdiff_t>(at));
   const std::size_t end = at + signature.size;
-  const std::size_t length = end - 4;
-  at = 0;
-  for (int shift = 24; shift >= 0; shift -= 8) put(length >> shift & 0xff);
+  const auto header = FrameHeader(end - kFrameHeaderBytes);
+  std::copy(header.begin(), header.end(), buffer.begin());
   return {buffer.data(), end};
 }
 

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "bytes.h"
+#include "client/frame.h"
 #include "sign.h"
 
 namespace tlskeep {
@@ -24,8 +25,8 @@ struct SignMessage {
 // has a mechanism or parameter that nobody knows, is for others to refuse by its name.
 std::optional<SignMessage> ReadSignMessage(ByteView payload);
 
-// Frame header, array of three, id, status, head of the byte string, signature.
-inline constexpr std::size_t kMaxSignAnswer = 4 + 1 + 5 + 1 + 3 + kMaxRsaBits / 8;
+// Array of three, id, status, head of the byte string, signature.
+inline constexpr std::size_t kMaxSignAnswer = kFrameHeaderBytes + 1 + 5 + 1 + 3 + kMaxRsaBits / 8;
 using SignAnswerBuffer = std::array<std::uint8_t, kMaxSignAnswer>;
 
 // Writes the frame `[id, 0, signature]`; the view is the buffer's.

@@ -132,10 +132,8 @@ ByteView Connection::Receive(std::size_t size, Deadline deadline) {
 
 Answer Connection::Exchange(std::uint32_t id, ByteView frame, Deadline deadline) {
   Send(frame, deadline);
-  const ByteView header = Receive(kFrameHeaderBytes, deadline);
-  const std::size_t size = std::size_t{header[0]} << 24 | std::size_t{header[1]} << 16 |
-                           std::size_t{header[2]} << 8 | std::size_t{header[3]};
-  if (size == 0 || size > kLargestFrame) throw TransportError("malformed answer: frame of a wrong length");
+  const std::size_t size = FrameLength(Receive(kFrameHeaderBytes, deadline));
+  if (!IsFrameLength(size)) throw TransportError("malformed answer: frame of a wrong length");
   const ByteView body = Receive(kFrameHeaderBytes + size, deadline).subspan(kFrameHeaderBytes, size);
   received_.Use(kFrameHeaderBytes + size);
   const Answer answer = OpenAnswer(body);

@@ -15,11 +15,14 @@ constexpr std::size_t kLargestNames = 64;
 
 [[noreturn]] void Malformed(const char* what) { throw TransportError(std::string("malformed answer: ") + what); }
 
-std::array<std::uint8_t, kFrameHeaderBytes> FrameHeader(std::size_t size) {
-  // A caller's data may be of any size; what no frame can carry, no mechanism could sign either.
+// A caller's data may be of any size; what no frame can carry, no mechanism could sign either.
+void RequireFrame(std::size_t size) {
   if (size > kLargestFrame) throw Pkcs11Error(CKR_DATA_LEN_RANGE, "request larger than a frame");
-  return {static_cast<std::uint8_t>(size >> 24), static_cast<std::uint8_t>(size >> 16),
-          static_cast<std::uint8_t>(size >> 8), static_cast<std::uint8_t>(size)};
+}
+
+std::array<std::uint8_t, kFrameHeaderBytes> RequestHeader(std::size_t size) {
+  RequireFrame(size);
+  return FrameHeader(size);
 }
 
 // Any request but for what a caller brings along: names, a fingerprint, heads.
@@ -28,7 +31,7 @@ constexpr std::size_t kUsualRequest = 128;
 // Fills in the room that Request left.
 Bytes Frame(CborWriter&& writer) {
   Bytes frame = std::move(writer).Take();
-  const auto header = FrameHeader(frame.size() - kFrameHeaderBytes);
+  const auto header = RequestHeader(frame.size() - kFrameHeaderBytes);
   std::copy(header.begin(), header.end(), frame.begin());
   return frame;
 }
@@ -156,7 +159,7 @@ Secret LoginFrame(std::uint32_t id, std::string_view label, ByteView pin) {
   writer.TextHead(pin.size());
   // The PIN goes into the secret alone, past the writer's heap buffer.
   const ByteView content = writer.view().subspan(kFrameHeaderBytes);
-  const auto header = FrameHeader(content.size() + pin.size());
+  const auto header = RequestHeader(content.size() + pin.size());
   Secret frame(header.size() + content.size() + pin.size());
   frame.Append(header);
   frame.Append(content);
@@ -168,7 +171,7 @@ Bytes KeyFrame(std::uint32_t id, const KeyRequest& request) {
   // What no frame can carry is refused before it is copied.
   const auto* oaep = std::get_if<OaepParameter>(&request.parameter);
   const std::size_t brought = request.data.size() + (oaep != nullptr ? oaep->label.size() : 0);
-  FrameHeader(brought);
+  RequireFrame(brought);
   CborWriter writer = Request(id, request.op, 4, brought);
   writer.ByteString(request.fingerprint);
   writer.Text(request.mechanism);

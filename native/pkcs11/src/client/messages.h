@@ -9,13 +9,12 @@
 
 #include "bytes.h"
 #include "client/cbor.h"
+#include "client/frame.h"
 #include "protocol_status.h"
 #include "secret.h"
 
 namespace tlskeep {
 
-inline constexpr std::size_t kLargestFrame = 65'536;
-inline constexpr std::size_t kFrameHeaderBytes = 4;
 inline constexpr std::uint64_t kProtocolVersion = 1;
 inline constexpr std::size_t kFingerprintBytes = 32;
 inline constexpr std::size_t kLargestLabel = 32;
