@@ -5,9 +5,8 @@
  */
 
 import { generateKeyPairSync } from "node:crypto"
-import { once } from "node:events"
-import { readdirSync, readFileSync, readlinkSync } from "node:fs"
-import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads"
+import { readdirSync, readFileSync } from "node:fs"
+import { isMainThread } from "node:worker_threads"
 import {
   KeyDirectory,
   SigningKey,
@@ -18,6 +17,7 @@ import {
 import { encodeCbor } from "../../../shared/cbor.js"
 import { encodeFrame } from "../../../shared/frame.js"
 import { fingerprintOf } from "../../../shared/public-key.js"
+import { endWorkers, openSockets, workAndEnd } from "./ending-workers.js"
 
 const WORKERS = 8
 const CONNECTIONS = 10
@@ -63,16 +63,6 @@ function serve(pem: string): void {
   }
 }
 
-function openSockets(): number {
-  return readdirSync("/proc/self/fd").filter((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`).startsWith("socket:")
-    } catch {
-      return false
-    }
-  }).length
-}
-
 function signingThreads(): number {
   return readdirSync("/proc/self/task").filter((task) => {
     try {
@@ -87,22 +77,11 @@ if (isMainThread) {
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" })
   const pem = privateKey.export({ format: "pem", type: "pkcs8" })
   const before = openSockets()
-  for (let i = 0; i < WORKERS; i++) {
-    const worker = new Worker(new URL(import.meta.url), { workerData: { pem, exits: i % 2 === 0 } })
-    const exited = once(worker, "exit")
-    await once(worker, "message")
-    if (i % 2 === 1) {
-      await new Promise((resolve) => setTimeout(resolve, i * 5))
-      await worker.terminate()
-    }
-    await exited
-  }
+  await endWorkers(new URL(import.meta.url), WORKERS, pem)
   const left = { sockets: openSockets() - before, threads: signingThreads() }
   process.stdout.write(JSON.stringify(left))
   serve(pem as string)
   setTimeout(() => process.exit(0), 50)
 } else {
-  serve(workerData.pem)
-  parentPort?.postMessage("busy")
-  if (workerData.exits) setTimeout(() => process.exit(0), 20)
+  workAndEnd(serve)
 }

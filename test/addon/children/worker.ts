@@ -4,9 +4,7 @@
  */
 
 import { generateKeyPairSync } from "node:crypto"
-import { once } from "node:events"
-import { readdirSync, readlinkSync } from "node:fs"
-import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads"
+import { isMainThread } from "node:worker_threads"
 import {
   listenVsock,
   SigningKey,
@@ -14,6 +12,7 @@ import {
   streamFromFd,
   VMADDR_PORT_ANY,
 } from "../../../native/addon/index.js"
+import { endWorkers, openSockets, workAndEnd } from "./ending-workers.js"
 
 const WORKERS = 12
 
@@ -35,35 +34,14 @@ function busy(pem: string): void {
   listenVsock({ port: VMADDR_PORT_ANY }, () => undefined).catch(() => undefined)
 }
 
-function openSockets(): number {
-  return readdirSync("/proc/self/fd").filter((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`).startsWith("socket:")
-    } catch {
-      return false
-    }
-  }).length
-}
-
 if (isMainThread) {
   const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 })
   const pem = privateKey.export({ format: "pem", type: "pkcs8" })
   const before = openSockets()
-  for (let i = 0; i < WORKERS; i++) {
-    const worker = new Worker(new URL(import.meta.url), { workerData: { pem, exits: i % 2 === 0 } })
-    const exited = once(worker, "exit")
-    await once(worker, "message")
-    if (i % 2 === 1) {
-      await new Promise((resolve) => setTimeout(resolve, i * 5))
-      await worker.terminate()
-    }
-    await exited
-  }
+  await endWorkers(new URL(import.meta.url), WORKERS, pem)
   process.stdout.write(JSON.stringify({ left: openSockets() - before }))
   busy(pem as string)
   setTimeout(() => process.exit(0), 50) // the main thread ends in the midst of it too
 } else {
-  busy(workerData.pem)
-  parentPort?.postMessage("busy")
-  if (workerData.exits) setTimeout(() => process.exit(0), 20)
+  workAndEnd(busy)
 }
