@@ -13,6 +13,7 @@ import type { Say } from "../profile.js"
 import { type Case, resultsOf, type Sample } from "../report/result.js"
 import type { ContenderName, Result, ServedKeyType } from "../report/schema.js"
 import { runAb } from "./ab.js"
+import { watchIdle } from "./idle.js"
 import { cpuMicroseconds } from "./process-tree.js"
 import { interleave } from "./rounds.js"
 
@@ -86,7 +87,7 @@ async function measureCase(
     runAb({
       ...{ port: server.port, page: server.page, clients: about.clients, requests: count },
       protocol: about.protocol ?? "TLS1.3",
-      scratchFile: join(host.dir, "ab.csv"),
+      scratchFile: join(host.dir, "ab"),
     })
   const series = await interleave<HttpsContender, Sample>({
     contenders: servers,
@@ -100,9 +101,10 @@ async function measureCase(
       const count = requests.get(server.name) ?? WARM_UP_REQUESTS
       const pids = await server.pids()
       const before = cpuMicroseconds(pids)
-      const { perSecond, p50Us, p95Us, p99Us } = await load(server, count)
-      const cpuUsPerOp = (cpuMicroseconds(pids) - before) / count
-      return { perSecond, p50Us, p95Us, p99Us, cpuUsPerOp }
+      const idle = watchIdle()
+      const { requests: made, ...figures } = await load(server, count)
+      const idleShare = idle()
+      return { ...figures, idleShare, cpuUsPerOp: (cpuMicroseconds(pids) - before) / made }
     },
   })
   return resultsOf(about, series, BASELINE)

@@ -50,11 +50,13 @@ export async function measureSignatures(
       const about: Case = { section: "signatures", name, key, protocol: null, clients: threads }
       const series = await interleave<SigningContender, Sample>({
         ...{ contenders, rounds: profile.rounds },
-        measure: (contender) =>
-          contender.sign({
+        measure: async (contender) => ({
+          ...(await contender.sign({
             ...{ keyType: key, threads },
             ...{ seconds: profile.seconds, warmupSeconds: profile.warmupSeconds },
-          }),
+          })),
+          idleShare: null,
+        }),
       })
       results.push(...resultsOf(about, series, BASELINE))
     }

@@ -11,6 +11,8 @@ export interface Sample {
   p95Us: number | null
   p99Us: number | null
   cpuUsPerOp: number | null
+  /** Of the machine, 0 to 1, while it was measured. */
+  idleShare: number | null
 }
 
 export type Case = Pick<Result, "section" | "name" | "key" | "protocol" | "clients">
@@ -37,6 +39,7 @@ export function resultsOf(about: Case, series: Series<Sample>, baseline: Contend
       p95_us: middle(({ p95Us }) => p95Us),
       p99_us: middle(({ p99Us }) => p99Us),
       cpu_us_per_op: cpuUs,
+      idle_share: middle(({ idleShare }) => idleShare),
       per_cpu_second: cpuUs === null || cpuUs === 0 ? null : 1e6 / cpuUs,
       baseline,
       ratio: ratioByRound(

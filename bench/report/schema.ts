@@ -42,6 +42,8 @@ export const resultSchema = z.strictObject({
   /** Of all the contender's processes; null where it was not told. */
   cpu_us_per_op: figure.nullable(),
   per_cpu_second: figure.nullable(),
+  /** Of all cores' time, 0 to 1: what nobody used. Null where it was not told. */
+  idle_share: z.number().min(0).max(1).nullable(),
   baseline: z.enum(CONTENDERS),
   /** Throughput to the baseline's, each round by itself, then the median. */
   ratio: spreadSchema,

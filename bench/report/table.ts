@@ -101,6 +101,7 @@ function renderCase(name: string, results: readonly Result[]): string {
       "CPU µs/op",
       "per CPU s",
       "CPU ratio",
+      "idle %",
     ],
     results.map((one) => [
       one.contender,
@@ -114,6 +115,7 @@ function renderCase(name: string, results: readonly Result[]): string {
       orDash(one.cpu_us_per_op, whole),
       orDash(one.per_cpu_second, whole),
       orDash(one.cpu_ratio, ({ median }) => decimals(median, 2)),
+      orDash(one.idle_share, (share) => decimals(share * 100, 0)),
     ]),
   )
 }

@@ -1,6 +1,6 @@
 /** Reads what ab, openssl speed, perf and callgrind print, and the benchmark's own command line. */
 import { describe, expect, it } from "vitest"
-import { parseAb } from "../../bench/measure/ab.js"
+import { parseAb, shareOut } from "../../bench/measure/ab.js"
 import { parseCallgrind, parsePerf } from "../../bench/measure/instructions.js"
 import { parseSpeed } from "../../bench/measure/openssl-speed.js"
 import { parsePipeBenchmark } from "../../bench/measure/pipe-round-trip.js"
@@ -25,14 +25,28 @@ describe("ab", () => {
     const stdout = Object.entries(lines)
       .map(([name, value]) => `${`${name}:`.padEnd(24)}${value}`)
       .join("\n")
-    const csv = "Percentage served,Time in ms\n0,2.1\n50,10.5\n95,21.25\n99,30.125\n"
+    const rows = Array.from(
+      { length: 101 },
+      (_, percent) => `${percent},${(2 + percent / 8).toFixed(3)}`,
+    )
+    const csv = ["Percentage served,Time in ms", ...rows, ""].join("\n")
     return { stdout, csv, requests: 200, protocol: "TLS1.3", pageBytes: 45 }
   }
 
-  it("says rates and percentiles", () => {
-    expect(parseAb(run())).toEqual({
-      ...{ seconds: 0.144, perSecond: 1_388.25, p50Us: 10_500, p95Us: 21_250, p99Us: 30_125 },
-    })
+  it("says the time and the percentiles below 100", () => {
+    const { seconds, latenciesUs } = parseAb(run())
+    expect(seconds).toBe(0.144)
+    expect(latenciesUs).toHaveLength(100)
+    expect([0, 50, 99].map((percent) => latenciesUs[percent])).toEqual([2_000, 8_250, 14_375])
+  })
+
+  it.each([
+    [16, 2, [8, 8]],
+    [2, 2, [1, 1]],
+    [16, 3, [5, 5, 6]],
+    [1, 1, [1]],
+  ])("shares %i clients out to %i processes", (clients, processes, shares) => {
+    expect(shareOut(clients, processes)).toEqual(shares)
   })
 
   it.each([

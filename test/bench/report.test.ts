@@ -15,7 +15,7 @@ const CASE: Case = {
 }
 
 function sample(perSecond: number, cpuUsPerOp: number | null = 100): Sample {
-  return { perSecond, p50Us: 5, p95Us: 6, p99Us: null, cpuUsPerOp }
+  return { perSecond, p50Us: 5, p95Us: 6, p99Us: null, cpuUsPerOp, idleShare: 0.1 }
 }
 
 describe("rounds", () => {

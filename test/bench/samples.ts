@@ -6,6 +6,7 @@ export function result(change: Partial<Result> = {}): Result {
     ...{ section: "handshakes", name: "a case", contender: "key-file", key: "RSA-2048" },
     ...{ protocol: "TLS1.3", clients: 16, per_second: 100, per_second_rounds: [90, 100, 110] },
     ...{ p50_us: 10, p95_us: 20, p99_us: 30, cpu_us_per_op: 500, per_cpu_second: 2_000 },
+    idle_share: 0.02,
     baseline: "key-file",
     ratio: { median: 1, min: 1, max: 1 },
     cpu_ratio: { median: 1, min: 1, max: 1 },
