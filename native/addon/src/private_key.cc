@@ -93,6 +93,14 @@ std::vector<std::uint8_t> ModulusOf(EVP_PKEY* key, std::size_t size) {
   return bytes;
 }
 
+std::unique_ptr<BIGNUM, SecretNumberDeleter> EcPrivateKeyOf(EVP_PKEY* key) {
+  BIGNUM* number = nullptr;
+  if (EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_PRIV_KEY, &number) != 1) {
+    throw AddonError("internal", "the private number could not be read");
+  }
+  return std::unique_ptr<BIGNUM, SecretNumberDeleter>(number);
+}
+
 std::vector<std::uint8_t> EncodePublicKey(EVP_PKEY* key) {
   unsigned char* der = nullptr;
   const int length = i2d_PUBKEY(key, &der);
@@ -133,6 +141,7 @@ PrivateKey::PrivateKey(Pkey key) : key_(std::move(key)) {
                                          OSSL_PKEY_EC_POINT_CONVERSION_FORMAT_UNCOMPRESSED) != 1) {
         throw AddonError("internal", "the public key's encoding could not be set");
       }
+      ec_private_key_ = EcPrivateKeyOf(key_.get());
       break;
     case EVP_PKEY_ED25519:
       type_ = KeyType::kEd25519;

@@ -1,8 +1,6 @@
 // The signature mechanisms, on OpenSSL's EVP interface.
 #include "sign.h"
 
-#include <openssl/bn.h>
-#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/rsa.h>
 
@@ -10,6 +8,7 @@
 
 #include "addon_error.h"
 #include "crypto_library.h"
+#include "ecdsa.h"
 
 namespace tlskeep {
 namespace {
@@ -17,16 +16,11 @@ namespace {
 // Hash values that ECDSA signs: SHA-1 to SHA-512.
 constexpr std::size_t kMinEcdsaData = 20;
 constexpr std::size_t kMaxEcdsaData = 64;
-// SEQUENCE { INTEGER r, INTEGER s } for P-384.
-constexpr std::size_t kMaxDerSignature = 104;
 // Block type 1 padding takes at least 11 bytes (RFC 8017, 9.2).
 constexpr std::size_t kMinPkcs1Padding = 11;
 // Longest message of EDDSA: what a frame of the signing protocol has room for.
 constexpr std::size_t kMaxEddsaData = 60'000;
 
-struct EcdsaSigDeleter {
-  void operator()(ECDSA_SIG* signature) const { ECDSA_SIG_free(signature); }
-};
 struct DigestContextDeleter {
   void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
 };
@@ -56,7 +50,7 @@ void SetPadding(EVP_PKEY_CTX* context, const SignRequest& request) {
   }
 }
 
-// A context of a key, set up to sign such requests: one that has signed before, or a new one.
+// A context of an RSA key, set up to sign such requests: one that has signed before, or a new one.
 class SigningContext {
  public:
   SigningContext(const PrivateKey& key, const SignRequest& request)
@@ -66,7 +60,7 @@ class SigningContext {
     if (context_ == nullptr || EVP_PKEY_sign_init(context_.get()) != 1) {
       ThrowSignFailed("the signature could not be set up");
     }
-    if (key.type() == KeyType::kRsa) SetPadding(context_.get(), request);
+    SetPadding(context_.get(), request);
   }
 
   EVP_PKEY_CTX* get() const { return context_.get(); }
@@ -103,22 +97,9 @@ Signature SignRsa(const PrivateKey& key, const SignRequest& request) {
 }
 
 Signature SignEcdsa(const PrivateKey& key, const SignRequest& request) {
-  SigningContext context(key, request);
-  unsigned char der[kMaxDerSignature];
-  std::size_t der_size = sizeof der;
-  if (EVP_PKEY_sign(context.get(), der, &der_size, request.data.data(), request.data.size()) != 1) {
-    ThrowSignFailed("ECDSA signing failed");
-  }
-  context.Return();
-  const unsigned char* cursor = der;
-  const std::unique_ptr<ECDSA_SIG, EcdsaSigDeleter> parts(
-      d2i_ECDSA_SIG(nullptr, &cursor, static_cast<long>(der_size)));
-  if (parts == nullptr) ThrowSignFailed("ECDSA signing failed");
   Signature signature;
   signature.size = key.signature_bytes();
-  const int half = static_cast<int>(signature.size / 2);
-  if (BN_bn2binpad(ECDSA_SIG_get0_r(parts.get()), signature.bytes.data(), half) != half ||
-      BN_bn2binpad(ECDSA_SIG_get0_s(parts.get()), signature.bytes.data() + half, half) != half) {
+  if (!EcdsaSign(key.bits(), key.ec_private_key(), request.data, {signature.bytes.data(), signature.size})) {
     ThrowSignFailed("ECDSA signing failed");
   }
   return signature;

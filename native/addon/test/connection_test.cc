@@ -125,6 +125,27 @@ TEST_F(ConnectionTest, SignsForNobodyBeforeHelloAndLogin) {
   ExpectSignature(client.peer, 3);
 }
 
+TEST_F(ConnectionTest, RemembersEachPinThatWasProved) {
+  Client client = Connect();
+  Of(client)->Greet();
+  for (const std::uint32_t gate : {kGate + 3, kGate - 1, kGate + 1, kGate - 1, kGate, kGate + 3}) {
+    Of(client)->Prove(gate);
+  }
+  std::uint32_t id = 0;
+  for (const std::uint32_t gate : {kGate - 1, kGate, kGate + 1, kGate + 3}) {
+    directory_->Publish(kToken, gate, kFarMs, {EntryFor(key_)});
+    SendSign(client.peer, ++id);
+    ExpectSignature(client.peer, id);
+  }
+  for (const std::uint32_t gate : {kGate - 2, kGate + 2, kGate + 4}) {
+    directory_->Publish(kToken, gate, kFarMs, {EntryFor(key_)});
+    const Bytes payload = EcdsaPayload(++id, key_);
+    client.peer.SendFrame(payload);
+    ExpectRequest(client, payload);
+    Of(client)->Consumed();
+  }
+}
+
 TEST_F(ConnectionTest, SignsNothingThatIsWithdrawnOrExpired) {
   Client client = LogIn();
   const Bytes payload = EcdsaPayload(1, key_);

@@ -6,6 +6,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
+#include <algorithm>
 #include <map>
 #include <stdexcept>
 
@@ -27,8 +28,10 @@ std::shared_ptr<const PrivateKey> Hold(EVP_PKEY* key) {
 TestKey Make(KeyKind kind) {
   Key pair = MakeKey(kind);
   auto held = Hold(pair.get());
-  Bytes fingerprint = Sha("SHA256", held->public_key());
-  return {kind, std::move(pair), std::move(held), std::move(fingerprint)};
+  const Bytes hash = Sha("SHA256", held->public_key());
+  TestKey made{kind, std::move(pair), std::move(held), {}};
+  std::copy_n(hash.begin(), made.fingerprint.size(), made.fingerprint.begin());
+  return made;
 }
 
 bool IsRsa(KeyKind kind) {

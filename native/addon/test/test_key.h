@@ -16,7 +16,7 @@ struct TestKey {
   KeyKind kind;
   Key pair;
   std::shared_ptr<const PrivateKey> held;
-  Bytes fingerprint;
+  Fingerprint fingerprint;
 };
 
 // Of one kind, made once per process.

@@ -27,7 +27,7 @@ void Module::LogIn(CK_SESSION_HANDLE session, ByteView pin) {
   }
   const CK_SLOT_ID id = sessions_.Info(session).slot;
   const Slot slot = directory_.SlotAt(id);
-  client_.Login(id, slot.label, pin, slot.last_listed);
+  client_.Prove(id, slot.label, {Secret(pin), slot.last_listed});
   sessions_.LogIn(session, slot.label, pin);
 }
 
@@ -46,9 +46,13 @@ void Module::CloseAllSessions(CK_SLOT_ID slot) {
 }
 
 Bytes Module::UseKey(const KeyRequest& request) {
-  const auto pin_of = [this](std::string_view label) { return sessions_.PinOf(label); };
+  const auto login_of = [this](const KeyRequest& key) -> std::optional<Client::Login> {
+    std::optional<Secret> pin = sessions_.PinOf(key.label);
+    if (!pin) return std::nullopt;
+    return Client::Login{*std::move(pin), directory_.LastListed(key.slot)};
+  };
   try {
-    return client_.UseKey(request, pin_of, directory_.LastListed(request.slot));
+    return client_.UseKey(request, login_of);
   } catch (const Pkcs11Error& error) {
     if (error.rv() == CKR_USER_NOT_LOGGED_IN) sessions_.ForgetPinOf(request.label);
     throw;

@@ -3,17 +3,18 @@
 
 namespace tlskeep {
 
-CK_OBJECT_HANDLE ObjectTable::Add(std::shared_ptr<const Object> object) {
-  const auto [entry, added] =
-      handles_.try_emplace(Identity{object->label, object->object_class, object->identity}, last_ + 1);
-  if (added) ++last_;
-  objects_[entry->second] = std::move(object);
-  return entry->second;
+CK_OBJECT_HANDLE ObjectTable::Add(std::shared_ptr<const Object> object, CK_SLOT_ID slot) {
+  const auto known =
+      handles_.try_emplace(Identity{object->label, object->object_class, object->identity}, entries_.size())
+          .first;
+  // Whatever has a handle has an entry, also if there was no memory for it before.
+  if (known->second >= entries_.size()) entries_.resize(known->second + 1);
+  entries_[known->second] = {std::move(object), slot};
+  return known->second;
 }
 
-std::shared_ptr<const Object> ObjectTable::Find(CK_OBJECT_HANDLE handle) const {
-  const auto found = objects_.find(handle);
-  return found == objects_.end() ? nullptr : found->second;
+const ObjectTable::Entry& ObjectTable::Find(CK_OBJECT_HANDLE handle) const {
+  return entries_[handle < entries_.size() ? handle : CK_INVALID_HANDLE];
 }
 
 }  // namespace tlskeep

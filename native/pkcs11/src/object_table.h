@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <tuple>
+#include <vector>
 
 #include "object.h"
 
@@ -12,16 +13,20 @@ namespace tlskeep {
 
 class ObjectTable {
  public:
-  // The object's handle: a new one, or the one that it had before.
-  CK_OBJECT_HANDLE Add(std::shared_ptr<const Object> object);
-  std::shared_ptr<const Object> Find(CK_OBJECT_HANDLE handle) const;  // null if there is none
+  struct Entry {
+    std::shared_ptr<const Object> object;  // null if there is none of this handle
+    CK_SLOT_ID slot;
+  };
+
+  // The handle of an object of a slot's token: a new one, or the one that it had before.
+  CK_OBJECT_HANDLE Add(std::shared_ptr<const Object> object, CK_SLOT_ID slot);
+  const Entry& Find(CK_OBJECT_HANDLE handle) const;
 
  private:
   using Identity = std::tuple<std::string, CK_OBJECT_CLASS, Bytes>;
 
-  CK_OBJECT_HANDLE last_ = CK_INVALID_HANDLE;
   std::map<Identity, CK_OBJECT_HANDLE> handles_;
-  std::map<CK_OBJECT_HANDLE, std::shared_ptr<const Object>> objects_;
+  std::vector<Entry> entries_ = std::vector<Entry>(1);  // by handle; the first stands for all that are not there
 };
 
 }  // namespace tlskeep

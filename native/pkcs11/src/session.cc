@@ -24,10 +24,18 @@ const SessionTable::Session& SessionTable::At(CK_SESSION_HANDLE handle) const {
   return const_cast<SessionTable*>(this)->At(handle);
 }
 
+bool SessionTable::LoggedIn(CK_SLOT_ID slot) const { return slot < logins_.size() && logins_[slot].login != nullptr; }
+
+bool SessionTable::EndLogin(CK_SLOT_ID slot) {
+  const bool logged_in = LoggedIn(slot);
+  if (logged_in) logins_[slot].login.reset();
+  return logged_in;
+}
+
 bool SessionTable::LogOutIfLast(CK_SLOT_ID slot) {
   const bool open = std::any_of(sessions_.begin(), sessions_.end(),
                                 [slot](const auto& entry) { return entry.second.slot == slot; });
-  return !open && logins_.erase(slot) > 0;
+  return !open && EndLogin(slot);
 }
 
 bool SessionTable::Close(CK_SESSION_HANDLE handle) {
@@ -46,14 +54,14 @@ bool SessionTable::CloseAll(CK_SLOT_ID slot) {
 SessionInfo SessionTable::Info(CK_SESSION_HANDLE handle) const {
   const std::lock_guard lock(mutex_);
   const Session& session = At(handle);
-  return {session.slot, logins_.contains(session.slot), session.read_write};
+  return {session.slot, LoggedIn(session.slot), session.read_write};
 }
 
 SessionInfo SessionTable::InfoToStart(CK_SESSION_HANDLE handle, OperationKind kind) const {
   const std::lock_guard lock(mutex_);
   const Session& session = At(handle);
   if (session.operations[Index(kind)] != nullptr) throw Pkcs11Error(CKR_OPERATION_ACTIVE, "one is active");
-  return {session.slot, logins_.contains(session.slot), session.read_write};
+  return {session.slot, LoggedIn(session.slot), session.read_write};
 }
 
 std::size_t SessionTable::Count(CK_SLOT_ID slot) const {
@@ -70,34 +78,35 @@ std::size_t SessionTable::CountReadWrite(CK_SLOT_ID slot) const {
 }
 
 void SessionTable::LogIn(CK_SESSION_HANDLE handle, const std::string& label, ByteView pin) {
-  Login login{label, Secret(pin)};
+  auto login = std::make_unique<Login>(Login{label, Secret(pin)});
   const std::lock_guard lock(mutex_);
-  disowned_logins_.erase(At(handle).slot);
-  if (!logins_.try_emplace(At(handle).slot, std::move(login)).second) {
-    throw Pkcs11Error(CKR_USER_ALREADY_LOGGED_IN, "logged in meanwhile");
-  }
+  const CK_SLOT_ID slot = At(handle).slot;
+  if (slot >= logins_.size()) logins_.resize(slot + 1);
+  logins_[slot].disowned.reset();
+  if (logins_[slot].login != nullptr) throw Pkcs11Error(CKR_USER_ALREADY_LOGGED_IN, "logged in meanwhile");
+  logins_[slot].login = std::move(login);
 }
 
 void SessionTable::LogOut(CK_SESSION_HANDLE handle) {
   const std::lock_guard lock(mutex_);
-  if (logins_.erase(At(handle).slot) == 0) throw Pkcs11Error(CKR_USER_NOT_LOGGED_IN, "not logged in");
+  if (!EndLogin(At(handle).slot)) throw Pkcs11Error(CKR_USER_NOT_LOGGED_IN, "not logged in");
 }
 
 bool SessionTable::AlreadyLoggedIn(CK_SESSION_HANDLE handle, ByteView pin, bool& adopted) {
   const std::lock_guard lock(mutex_);
   const CK_SLOT_ID slot = At(handle).slot;
-  const auto login = logins_.find(slot);
   adopted = false;
-  if (login == logins_.end()) {
-    const auto disowned = disowned_logins_.find(slot);
-    adopted = disowned != disowned_logins_.end() && disowned->second.pin.Equals(pin);
+  if (slot >= logins_.size()) return false;
+  auto& [login, disowned] = logins_[slot];
+  if (login == nullptr) {
+    adopted = disowned != nullptr && disowned->pin.Equals(pin);
     if (!adopted) return false;
-    disowned->second.inherited = false;
-    logins_.insert(disowned_logins_.extract(disowned));
+    disowned->inherited = false;
+    login = std::move(disowned);
     return true;
   }
-  if (login->second.inherited && login->second.pin.Equals(pin)) {
-    login->second.inherited = false;
+  if (login->inherited && login->pin.Equals(pin)) {
+    login->inherited = false;
     adopted = true;
   }
   return true;
@@ -105,30 +114,34 @@ bool SessionTable::AlreadyLoggedIn(CK_SESSION_HANDLE handle, ByteView pin, bool&
 
 std::optional<Secret> SessionTable::PinOf(std::string_view label) const {
   const std::lock_guard lock(mutex_);
-  for (const auto& [slot, login] : logins_) {
-    if (login.label == label) return Secret(login.pin.view());
+  for (const auto& [login, disowned] : logins_) {
+    if (login != nullptr && login->label == label) return Secret(login->pin.view());
   }
   return std::nullopt;
 }
 
 void SessionTable::ForgetPinOf(std::string_view label) {
   const std::lock_guard lock(mutex_);
-  for (auto* logins : {&logins_, &disowned_logins_}) {
-    std::erase_if(*logins, [label](const auto& entry) { return entry.second.label == label; });
+  for (auto& [login, disowned] : logins_) {
+    if (login != nullptr && login->label == label) login.reset();
+    if (disowned != nullptr && disowned->label == label) disowned.reset();
   }
 }
 
 void SessionTable::MarkLoginsInherited() {
   const std::lock_guard lock(mutex_);
-  for (auto& [slot, login] : logins_) login.inherited = true;
+  for (auto& [login, disowned] : logins_) {
+    if (login != nullptr) login->inherited = true;
+  }
 }
 
 void SessionTable::Disown() noexcept {
   const std::lock_guard lock(mutex_);
   sessions_.clear();
   // Those that an ancestor disowned and nobody has used since stay good.
-  logins_.merge(disowned_logins_);
-  disowned_logins_ = std::exchange(logins_, {});
+  for (auto& [login, disowned] : logins_) {
+    if (login != nullptr) disowned = std::move(login);
+  }
 }
 
 void SessionTable::RequireNoSearch(CK_SESSION_HANDLE handle) const {
@@ -213,8 +226,9 @@ bool SessionTable::AnyActive(CK_SESSION_HANDLE handle) const {
 }
 
 void SessionTable::ResetInChild() noexcept {
-  for (auto* logins : {&logins_, &disowned_logins_}) {
-    for (auto& [slot, login] : *logins) login.pin.LockAgain();
+  for (auto& [login, disowned] : logins_) {
+    if (login != nullptr) login->pin.LockAgain();
+    if (disowned != nullptr) disowned->pin.LockAgain();
   }
   mutex_.unlock();
 }

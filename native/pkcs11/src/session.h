@@ -6,12 +6,12 @@
 #pragma once
 
 #include <array>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "cryptoki.h"
@@ -91,15 +91,21 @@ class SessionTable {
     bool inherited = false;
   };
 
+  struct LoginState {
+    std::unique_ptr<Login> login;
+    std::unique_ptr<Login> disowned;
+  };
+
   Session& At(CK_SESSION_HANDLE handle);
   const Session& At(CK_SESSION_HANDLE handle) const;
+  bool LoggedIn(CK_SLOT_ID slot) const;
+  bool EndLogin(CK_SLOT_ID slot);
   bool LogOutIfLast(CK_SLOT_ID slot);
 
   mutable std::mutex mutex_;
   CK_SESSION_HANDLE last_ = CK_INVALID_HANDLE;
-  std::map<CK_SESSION_HANDLE, Session> sessions_;
-  std::map<CK_SLOT_ID, Login> logins_;
-  std::map<CK_SLOT_ID, Login> disowned_logins_;
+  std::unordered_map<CK_SESSION_HANDLE, Session> sessions_;
+  std::vector<LoginState> logins_;  // by slot; may end before a slot that nobody has logged in to
 };
 
 // Holds an operation of a session while an entry point works on it. Every exit ends the operation, except

@@ -118,12 +118,13 @@ void TokenDirectory::Publish(Listing listing) {
       return entry.slot.label == token->listed.label;
     });
     Entry& entry = found != entries_.end() ? *found : entries_.emplace_back();
+    const auto id = static_cast<CK_SLOT_ID>(&entry - entries_.data());
     entry.slot.label = token->listed.label;
     entry.slot.last_listed = now;
     entry.missing_since.reset();
     if (entry.slot.token == token) continue;
     entry.slot.objects.clear();
-    for (const auto& object : token->objects) entry.slot.objects.push_back(objects_.Add(object));
+    for (const auto& object : token->objects) entry.slot.objects.push_back(objects_.Add(object, id));
     entry.slot.token = std::move(token);
     entry.event = !first;
   }
@@ -175,14 +176,13 @@ SteadyClock::time_point TokenDirectory::LastListed(CK_SLOT_ID id) const {
 
 std::shared_ptr<const Object> TokenDirectory::Find(CK_OBJECT_HANDLE handle) const {
   const std::lock_guard lock(mutex_);
-  return objects_.Find(handle);
+  return objects_.Find(handle).object;
 }
 
 std::shared_ptr<const Object> TokenDirectory::Find(CK_SLOT_ID slot, CK_OBJECT_HANDLE handle) const {
   const std::lock_guard lock(mutex_);
-  auto object = objects_.Find(handle);
-  const bool of_slot = object != nullptr && slot < entries_.size() && entries_[slot].slot.label == object->label;
-  return of_slot ? std::move(object) : nullptr;
+  const ObjectTable::Entry& found = objects_.Find(handle);
+  return found.slot == slot ? found.object : nullptr;
 }
 
 std::optional<CK_SLOT_ID> TokenDirectory::TakeEvent() {

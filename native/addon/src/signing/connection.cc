@@ -152,7 +152,7 @@ bool Connection::Sign(ByteView payload) try {
     const std::lock_guard lock(mutex_);
     if (!greeted_) return false;
     published = service_.directory.Find(message->fingerprint, NowMs(),
-                                        [&](std::uint32_t gate) { return gates_.contains(gate); });
+                                        [&](std::uint32_t gate) { return std::ranges::binary_search(gates_, gate); });
   }
   if (published == nullptr || !Admits(published->rules, message->request)) return false;
   CheckSignRequest(*published->key, message->request);
@@ -231,7 +231,8 @@ void Connection::Greet() {
 
 void Connection::Prove(std::uint32_t gate) {
   const std::lock_guard lock(mutex_);
-  gates_.insert(gate);
+  const auto at = std::ranges::lower_bound(gates_, gate);
+  if (at == gates_.end() || *at != gate) gates_.insert(at, gate);
 }
 
 void Connection::Consumed() {

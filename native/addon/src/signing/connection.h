@@ -8,7 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <mutex>
-#include <unordered_set>
+#include <vector>
 
 #include "bytes.h"
 #include "signing/key_directory.h"
@@ -110,7 +110,7 @@ class Connection {
   std::mutex mutex_;
   UniqueFd fd_;
   Bytes out_;  // what the socket had no room for
-  std::unordered_set<std::uint32_t> gates_;
+  std::vector<std::uint32_t> gates_;  // proved, ascending: a thousand are a few cache lines
   bool greeted_ = false;
   bool serving_ = false;
   bool has_frames_ = false;  // in_ begins with a whole one

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <mutex>
-#include <string>
 
 namespace tlskeep {
 namespace {
@@ -65,13 +64,13 @@ void KeyDirectory::Publish(std::uint32_t token, std::uint32_t gate, std::int64_t
   Token& published = tokens_[token];
   if (published.counters == nullptr) published.counters = std::make_shared<TokenCounters>();
   Remove(token, published);
-  published.names.clear();
+  published.fingerprints.clear();
   for (const Entry& entry : keys) {
-    // The name first: whatever has one can be withdrawn, should there be no memory for the rest.
-    published.names.emplace_back(Name(entry.fingerprint));
-    const auto [at, added] = keys_.try_emplace(published.names.back());
-    at->second.push_back({token, std::make_shared<const PublishedKey>(PublishedKey{
-                                     gate, expires_at_ms, entry.rules, entry.key, published.counters})});
+    // The fingerprint first: what is listed can be withdrawn, should there be no memory for the rest.
+    published.fingerprints.push_back(entry.fingerprint);
+    keys_.emplace(entry.fingerprint,
+                  Holder{token, std::make_shared<const PublishedKey>(PublishedKey{
+                                    gate, expires_at_ms, entry.rules, entry.key, published.counters})});
   }
 }
 
@@ -90,11 +89,9 @@ SignatureCounts KeyDirectory::TakeCounts(std::uint32_t token) {
 }
 
 void KeyDirectory::Remove(std::uint32_t token, const Token& published) {
-  for (const std::string& name : published.names) {
-    const auto found = keys_.find(name);
-    if (found == keys_.end()) continue;
-    std::erase_if(found->second, [&](const Holder& holder) { return holder.token == token; });
-    if (found->second.empty()) keys_.erase(found);
+  for (const Fingerprint& fingerprint : published.fingerprints) {
+    auto [at, end] = keys_.equal_range(fingerprint);
+    while (at != end) at = at->second.token == token ? keys_.erase(at) : std::next(at);
   }
 }
 

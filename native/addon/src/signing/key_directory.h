@@ -5,11 +5,9 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <functional>
+#include <cstring>
 #include <memory>
 #include <shared_mutex>
-#include <string>
-#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -61,7 +59,7 @@ struct PublishedKey {
 class KeyDirectory {
  public:
   struct Entry {
-    Bytes fingerprint;  // kFingerprintBytes
+    Fingerprint fingerprint;
     SigningRules rules;
     std::shared_ptr<const PrivateKey> key;
   };
@@ -77,13 +75,12 @@ class KeyDirectory {
   // The key by its fingerprint, as held by a token that has not expired and whose gate `is_open`; null
   // if there is none.
   template <typename IsOpen>
-  std::shared_ptr<const PublishedKey> Find(ByteView fingerprint, std::int64_t now_ms,
+  std::shared_ptr<const PublishedKey> Find(const Fingerprint& fingerprint, std::int64_t now_ms,
                                            IsOpen&& is_open) const {
     const std::shared_lock lock(mutex_);
-    const auto found = keys_.find(Name(fingerprint));
-    if (found == keys_.end()) return nullptr;
-    for (const Holder& holder : found->second) {
-      if (holder.key->expires_at_ms > now_ms && is_open(holder.key->gate)) return holder.key;
+    for (auto [at, end] = keys_.equal_range(fingerprint); at != end; ++at) {
+      const PublishedKey& key = *at->second.key;
+      if (key.expires_at_ms > now_ms && is_open(key.gate)) return at->second.key;
     }
     return nullptr;
   }
@@ -95,17 +92,21 @@ class KeyDirectory {
   };
   struct Token {
     std::shared_ptr<TokenCounters> counters;
-    std::vector<std::string> names;  // of its keys: its own, for a publication may name one twice
+    std::vector<Fingerprint> fingerprints;  // of its keys; a publication may name one twice
   };
-  static std::string_view Name(ByteView fingerprint) { return AsText(fingerprint); }
+  // A fingerprint is a hash already.
+  struct FirstBytes {
+    std::size_t operator()(const Fingerprint& fingerprint) const {
+      std::size_t first = 0;
+      std::memcpy(&first, fingerprint.data(), sizeof first);
+      return first;
+    }
+  };
   void Remove(std::uint32_t token, const Token& published);
 
-  struct NameHash : std::hash<std::string_view> {
-    using is_transparent = void;
-  };
-
   mutable std::shared_mutex mutex_;
-  std::unordered_map<std::string, std::vector<Holder>, NameHash, std::equal_to<>> keys_;
+  // The names stand in the nodes themselves: with a thousand keys each step to another node is a cache miss.
+  std::unordered_multimap<Fingerprint, Holder, FirstBytes> keys_;
   std::unordered_map<std::uint32_t, Token> tokens_;
 };
 

@@ -1,6 +1,7 @@
 // Reads what is to be published.
 #include "signing/key_directory_object.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "arguments.h"
@@ -14,11 +15,13 @@ KeyDirectory::Entry ReadEntry(const Napi::Value& value) {
   if (!value.IsObject()) throw AddonError("invalid-argument", "a key must be an object");
   const auto object = value.As<Napi::Object>();
   const auto number = [&](const char* name) { return Uint32Argument(object.Get(name), name); };
-  const auto fingerprint = BytesArgument(object.Get("fingerprint"), "fingerprint");
-  if (fingerprint.size() != kFingerprintBytes) {
+  const auto bytes = BytesArgument(object.Get("fingerprint"), "fingerprint");
+  Fingerprint fingerprint;
+  if (bytes.size() != fingerprint.size()) {
     throw AddonError("invalid-argument", "fingerprint must be 32 bytes");
   }
-  return {.fingerprint = {fingerprint.begin(), fingerprint.end()},
+  std::copy(bytes.begin(), bytes.end(), fingerprint.begin());
+  return {.fingerprint = fingerprint,
           .rules = {.mechanisms = number("mechanisms"),
                     .hashes = number("hashes"),
                     .min_ecdsa_bytes = number("minEcdsaBytes"),

@@ -60,8 +60,9 @@ std::optional<SignMessage> ReadSignMessage(ByteView payload) try {
   const std::optional<Mechanism> mechanism = Named(kMechanisms, reader.Text());
   if (fingerprint.size() != kFingerprintBytes || !mechanism) return std::nullopt;
   SignMessage message{.id = static_cast<std::uint32_t>(id),
-                      .fingerprint = fingerprint,
+                      .fingerprint = {},
                       .request = {.mechanism = *mechanism, .data = reader.ByteString()}};
+  std::copy(fingerprint.begin(), fingerprint.end(), message.fingerprint.begin());
   if (!ReadParameter(reader, message.request) || !reader.AtEnd()) return std::nullopt;
   return message;
 } catch (const TransportError&) {

@@ -1,6 +1,7 @@
 // The two hot messages of the signing protocol: reads `sign`, writes its answer.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -12,12 +13,14 @@
 
 namespace tlskeep {
 
+// SHA-256 of a key's DER SubjectPublicKeyInfo.
 inline constexpr std::size_t kFingerprintBytes = 32;
+using Fingerprint = std::array<std::uint8_t, kFingerprintBytes>;
 
-// A `sign` request; the views are the payload's.
+// A `sign` request; the view of its data is the payload's.
 struct SignMessage {
   std::uint32_t id;
-  ByteView fingerprint;  // kFingerprintBytes
+  Fingerprint fingerprint;
   SignRequest request;
 };
 

@@ -95,10 +95,10 @@ std::optional<Listing> Client::List(Deadline deadline, bool retry) {
   });
 }
 
-void Client::ProvePin(Connection& connection, CK_SLOT_ID slot, std::string_view label, ByteView pin,
-                      SteadyClock::time_point last_listed, Deadline deadline) {
+void Client::Prove(Connection& connection, CK_SLOT_ID slot, std::string_view label, const Login& login,
+                   Deadline deadline) {
   const std::uint32_t id = connection.NextId();
-  const Secret frame = LoginFrame(id, label, pin);
+  const Secret frame = LoginFrame(id, label, login.pin.view());
   const Answer answer = connection.Exchange(id, frame.view(), deadline);
   switch (answer.status.status) {
     case Status::kOk:
@@ -110,30 +110,30 @@ void Client::ProvePin(Connection& connection, CK_SLOT_ID slot, std::string_view 
     case Status::kUnknownToken:
       // A token that was listed after this connection opened is gone from that very enclave. Seen on a
       // newer connection it means an enclave that has restarted and is not provisioned yet.
-      if (connection.opened() > last_listed) throw TryAgain{answer.status.rv, "the token is not provisioned"};
+      if (connection.opened() > login.last_listed) throw TryAgain{answer.status.rv, "the token is not provisioned"};
       [[fallthrough]];
     default:
       Refused(answer.status);
   }
 }
 
-void Client::Login(CK_SLOT_ID slot, std::string_view label, ByteView pin, SteadyClock::time_point last_listed) {
+void Client::Prove(CK_SLOT_ID slot, std::string_view label, const Login& login) {
   const Deadline deadline = Deadline::In(operation_time_);
   WithRetries(deadline, deadline, [&](Connection& connection, Deadline until) {
-    ProvePin(connection, slot, label, pin, last_listed, until);
+    Prove(connection, slot, label, login, until);
     return true;
   });
 }
 
-Bytes Client::UseKey(const KeyRequest& request, const PinSource& pin_of, SteadyClock::time_point last_listed) {
+Bytes Client::UseKey(const KeyRequest& request, const LoginSource& login_of) {
   const Deadline deadline = Deadline::In(operation_time_);
   return WithRetries(deadline, deadline, [&](Connection& connection, Deadline until) {
     for (bool relogged_in = false;; relogged_in = true) {
       if (!connection.LoggedIn(request.slot)) {
-        const std::optional<Secret> pin = pin_of(request.label);
-        if (!pin) throw Pkcs11Error(CKR_USER_NOT_LOGGED_IN, "logged out");
+        const std::optional<Login> login = login_of(request);
+        if (!login) throw Pkcs11Error(CKR_USER_NOT_LOGGED_IN, "logged out");
         try {
-          ProvePin(connection, request.slot, request.label, pin->view(), last_listed, until);
+          Prove(connection, request.slot, request.label, *login, until);
         } catch (const Pkcs11Error& error) {
           // The token has another PIN by now: the user has to log in anew.
           if (error.rv() != CKR_PIN_INCORRECT) throw;

@@ -19,26 +19,30 @@ struct Listing {
 
 class Client {
  public:
-  // `deadline`: how long Login, UseKey and Random may take, retries included.
+  // `deadline`: how long Prove, UseKey and Random may take, retries included.
   Client(Pool& pool, const Canceller& canceller, std::chrono::milliseconds deadline)
       : pool_(pool), canceller_(canceller), operation_time_(deadline) {}
 
-  // Tells which PIN opens a token now; none if the user has logged out.
-  using PinSource = std::function<std::optional<Secret>(std::string_view label)>;
+  struct Login {
+    Secret pin;
+    SteadyClock::time_point last_listed;  // when the token was last seen in a listing
+  };
+  // Tells how to log in to a request's token; nothing if the user has logged out.
+  using LoginSource = std::function<std::optional<Login>(const KeyRequest& request)>;
 
   // Nothing if the service cannot be reached before the deadline. With `retry` false, one try.
   std::optional<std::uint64_t> Generation(Deadline deadline, bool retry);
   std::optional<Listing> List(Deadline deadline, bool retry);
 
-  // Proves a PIN of the token in `slot`. `last_listed`: when the token was last seen in a listing.
+  // Proves a PIN of the token in `slot`.
   // @throws Pkcs11Error with the CK_RV of the service's refusal, or CKR_DEVICE_ERROR at the deadline.
-  void Login(CK_SLOT_ID slot, std::string_view label, ByteView pin, SteadyClock::time_point last_listed);
+  void Prove(CK_SLOT_ID slot, std::string_view label, const Login& login);
 
   // Signs or decrypts, in one round trip on a connection that has proved the PIN.
-  // @throws Pkcs11Error as Login does; CKR_USER_NOT_LOGGED_IN if there is no PIN, or it is no longer right.
-  Bytes UseKey(const KeyRequest& request, const PinSource& pin_of, SteadyClock::time_point last_listed);
+  // @throws Pkcs11Error as Prove does; CKR_USER_NOT_LOGGED_IN if there is no PIN, or it is no longer right.
+  Bytes UseKey(const KeyRequest& request, const LoginSource& login_of);
 
-  // `size` random bytes of the enclave's, 1 to kLargestRandom. @throws Pkcs11Error as Login does
+  // `size` random bytes of the enclave's, 1 to kLargestRandom. @throws Pkcs11Error as Prove does
   Bytes Random(std::size_t size);
 
  private:
@@ -53,8 +57,7 @@ class Client {
   auto WithRetries(Deadline last_try, Deadline deadline, Attempt&& attempt);
   template <typename Result, typename Attempt>
   std::optional<Result> Ask(Deadline deadline, bool retry, Attempt&& attempt);
-  void ProvePin(Connection& connection, CK_SLOT_ID slot, std::string_view label, ByteView pin,
-                SteadyClock::time_point last_listed, Deadline deadline);
+  void Prove(Connection& connection, CK_SLOT_ID slot, std::string_view label, const Login& login, Deadline deadline);
   void NoteFailure(const TransportError& error) noexcept;
   void NoteSuccess() noexcept;
 
