@@ -29,10 +29,11 @@ class ServiceTest : public testing::Test {
     Start(2);
   }
 
-  void Start(unsigned threads) {
+  void Start(unsigned threads, std::chrono::microseconds busy_poll = SigningService::kBusyPoll) {
     service_.reset();
     service_ = std::make_unique<SigningService>(
-        directory_, std::vector<std::chrono::microseconds>{std::chrono::microseconds(1'000)}, threads, owner_);
+        directory_, std::vector<std::chrono::microseconds>{std::chrono::microseconds(1'000)}, threads, owner_,
+        busy_poll);
   }
 
   // A connection that has said nothing yet.

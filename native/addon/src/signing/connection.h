@@ -2,10 +2,14 @@
 // admits on the thread that read it, and hands every other request to the owner.
 //
 // One thread at a time serves it: its epoll registration is a one-shot, armed again at the end of a turn.
+// A turn goes on for a moment when the client asks one request right behind the other, and another thread is
+// there for all other connections: to put this thread to sleep and wake it up takes longer than to sign.
 // While a request is with the owner, nothing further is read.
 #pragma once
 
 #include <array>
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <mutex>
 #include <vector>
@@ -49,6 +53,10 @@ class Connection {
     LatencyHistogram& latency;
     ConnectionOwner& owner;
     int epoll;
+    // Threads that wait for whatever becomes ready next.
+    const std::atomic<unsigned>& idle_threads;
+    // How soon behind an answer a client's next request comes that is waited for.
+    std::chrono::microseconds busy_poll;
   };
   // Room for one read, a thread's own.
   using Scratch = std::array<std::uint8_t, 64 * 1024>;
@@ -95,6 +103,12 @@ class Connection {
 
   // Of the serving thread.
   void Read(Scratch& scratch);
+  // Takes what the socket has; false if that is nothing.
+  bool Receive(Scratch& scratch);
+  // Asks the socket again and again while a request may come soon; false if none did.
+  bool BusyPoll(Scratch& scratch);
+  // Serves whole frames at the beginning of in_.
+  void ServeKept();
   // Serves whole frames at the beginning of `input`; returns how many bytes these were.
   std::size_t ServeFrames(ByteView input);
   // Answers a request for a signature that the directory admits; false for any other.
@@ -106,6 +120,8 @@ class Connection {
 
   // Of the serving thread: the start of a frame, or frames for which a turn had no time left.
   Bytes in_;
+  std::chrono::steady_clock::time_point signed_{};  // when it last did
+  bool in_a_row_ = false;                           // whether that request had come soon behind the one before
 
   std::mutex mutex_;
   UniqueFd fd_;

@@ -45,12 +45,12 @@ void GiveUp(Connection& connection) noexcept try {
 
 SigningService::SigningService(std::shared_ptr<const KeyDirectory> directory,
                                std::vector<std::chrono::microseconds> latency_bounds, unsigned threads,
-                               ConnectionOwner& owner)
+                               ConnectionOwner& owner, std::chrono::microseconds busy_poll)
     : directory_(std::move(directory)),
       latency_(std::move(latency_bounds)),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      shared_{*directory_, latency_, owner, epoll_.get()} {
+      shared_{*directory_, latency_, owner, epoll_.get(), idle_threads_, busy_poll} {
   if (!epoll_.valid() || !stop_.valid()) throw AddonError::System("epoll_create1", errno);
   epoll_event event{.events = EPOLLIN, .data = {.u64 = kStopId}};
   if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, stop_.get(), &event) != 0) {
@@ -109,7 +109,9 @@ void SigningService::Run() {
   for (;;) {
     epoll_event event{};
     // One at a time: the others are for the other threads.
+    ++idle_threads_;
     const int ready = epoll_wait(epoll_.get(), &event, 1, -1);
+    --idle_threads_;
     if (ready <= 0) continue;
     if (event.data.u64 == kStopId) return;
     const std::shared_ptr<Connection> connection = Find(event.data.u64);

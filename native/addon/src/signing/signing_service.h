@@ -14,9 +14,12 @@ namespace tlskeep {
 
 class SigningService {
  public:
+  // A client that has another signature to ask for has done so by then, its wake-up and the thread's included.
+  static constexpr std::chrono::microseconds kBusyPoll{100};
+
   // Throws AddonError if the system has no descriptors or threads to give.
   SigningService(std::shared_ptr<const KeyDirectory> directory, std::vector<std::chrono::microseconds> latency_bounds,
-                 unsigned threads, ConnectionOwner& owner);
+                 unsigned threads, ConnectionOwner& owner, std::chrono::microseconds busy_poll = kBusyPoll);
   SigningService(const SigningService&) = delete;
   SigningService& operator=(const SigningService&) = delete;
   ~SigningService() { Stop(); }
@@ -39,6 +42,7 @@ class SigningService {
   LatencyHistogram latency_;
   UniqueFd epoll_;
   UniqueFd stop_;  // an eventfd: readable from Stop() on
+  std::atomic<unsigned> idle_threads_ = 0;
   Connection::Service shared_;
   std::vector<std::thread> threads_;
 
