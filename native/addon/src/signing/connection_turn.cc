@@ -1,5 +1,6 @@
 // What the thread does that serves a connection.
 #include <errno.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -100,6 +101,8 @@ bool Connection::BusyPoll(Scratch& scratch) {
       if (!MayRead()) return false;
     }
     if (Receive(scratch)) return true;
+    // Whoever else wants this core has it first: it may be the client.
+    sched_yield();
   } while (std::chrono::steady_clock::now() - signed_ < service_.busy_poll);
   in_a_row_ = false;
   return false;
