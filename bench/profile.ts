@@ -72,7 +72,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
       contenders: ["openssl-speed", "key-file", "tlskeep", "softhsm-p11-kit", "softhsm"],
       ...{ rounds: 5, seconds: 1, warmupSeconds: 0.3 },
     },
-    scale: { keys: [1, 16, 128, 1_000], connections: [1, 50, 500], ...{ rounds: 5, seconds: 1.5 } },
+    scale: { keys: [1, 16, 128, 1_000], connections: [1, 50, 500], ...{ rounds: 7, seconds: 2 } },
     roundTrips: { handshakes: 50 },
     startup: { rounds: 5, agentTokens: [1, 16, 128] },
     instructions: { signatures: 200 },

@@ -21,8 +21,11 @@ const KEY_TYPE = "P-256"
 /** Of the load on many keys, which share them out. */
 const THREADS = 16
 const TOKEN = "scale"
-/** Enough for each connection's one login to each of a thousand tokens, which no server's load consists of. */
-const WARM_UP_SECONDS = 2.5
+/**
+ * Until each connection has logged in to each token, as it does once: logins are not what is compared. They
+ * come in the order in which threads happen to lease connections, the last of them late.
+ */
+const warmUpSeconds = (keys: number) => 2 + keys / 125
 const SAMPLE_MS = 200
 
 interface Point {
@@ -82,7 +85,8 @@ async function measurePoints(
     ...{ contenders: points, rounds },
     measure: async ({ what, value, enclave, load }, round) => {
       if (round === 0) say(`signatures by the number of ${what}: ${value}`)
-      const running = runSignLoad({ ...load, seconds, warmupSeconds: WARM_UP_SECONDS })
+      const warmupSeconds = warmUpSeconds(what === "keys" ? value : 1)
+      const running = runSignLoad({ ...load, seconds, warmupSeconds, cpuOf: [enclave.pid] })
       const enclaveRssMib = await largestRssMib(enclave.pid, running)
       return { ...(await running), enclaveRssMib }
     },
@@ -95,6 +99,7 @@ async function measurePoints(
     return {
       ...{ what, value, key: KEY_TYPE, rounds },
       per_second: middle((sample) => sample.per_second),
+      cpu_us_per_op: middle((one) => one.cpu_own_us_per_op + one.cpu_others_us_per_op),
       p50_us: middle((sample) => sample.p50_us),
       p99_us: middle((sample) => sample.p99_us),
       ratio: ratioByRound(perSecond(samples), perSecond(baseline)).median,

@@ -66,6 +66,8 @@ export const scaleSchema = z.strictObject({
   value: z.int().positive(),
   key: z.enum(SIGNING_KEY_TYPES),
   per_second: figure,
+  /** Of the load's own process and the enclave's. */
+  cpu_us_per_op: figure,
   p50_us: figure,
   p99_us: figure,
   /** To the smallest value's, round by round, then the median. */

@@ -20,11 +20,15 @@ export function renderReport(report: Report): string {
     ),
     section(
       "Scale",
-      ["with", "per second", "ratio", "p50 µs", "p99 µs", "enclave MiB", "module KiB"],
+      [
+        ...["with", "per second", "ratio", "CPU µs/op", "p50 µs", "p99 µs", "enclave MiB"],
+        "module KiB",
+      ],
       report.scale.map((one) => [
         `${one.value} ${one.value === 1 ? one.what.slice(0, -1) : one.what}`,
         whole(one.per_second),
         decimals(one.ratio, 2),
+        whole(one.cpu_us_per_op),
         whole(one.p50_us),
         whole(one.p99_us),
         whole(one.enclave_rss_mib),

@@ -192,7 +192,14 @@ describe("targets", () => {
     const scale = [
       {
         ...{ what: "keys" as const, value: 128, key: "P-256" as const, rounds: 1, ratio: 1 },
-        ...{ per_second: 1, p50_us: 1, p99_us: 1, enclave_rss_mib: 90, module_private_kib: 1 },
+        ...{
+          per_second: 1,
+          cpu_us_per_op: 1,
+          p50_us: 1,
+          p99_us: 1,
+          enclave_rss_mib: 90,
+          module_private_kib: 1,
+        },
       },
     ]
     const figure = "enclave RSS with 128 tokens"
