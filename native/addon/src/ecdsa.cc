@@ -25,11 +25,14 @@ struct EcKeyDeleter {
 struct EcdsaSigDeleter {
   void operator()(ECDSA_SIG* signature) const { ECDSA_SIG_free(signature); }
 };
+struct SecretNumberDeleter {
+  void operator()(BIGNUM* number) const { BN_clear_free(number); }
+};
 
 // A thread's own; null if there is no memory.
-EC_KEY* CurveOf(int order_bits) {
+EC_KEY* CurveOf(std::size_t order_bytes) {
   const auto make = [](int curve) { return EC_KEY_new_by_curve_name_ex(CryptoLibrary(), nullptr, curve); };
-  if (order_bits == 256) {
+  if (order_bytes == 32) {
     thread_local const std::unique_ptr<EC_KEY, EcKeyDeleter> p256(make(NID_X9_62_prime256v1));
     return p256.get();
   }
@@ -40,8 +43,10 @@ EC_KEY* CurveOf(int order_bits) {
 // A thread's curve with a private key in it, which is wiped at the end.
 class WithPrivateKey {
  public:
-  WithPrivateKey(EC_KEY* curve, const BIGNUM* private_key) : curve_(curve) {
-    ready_ = curve != nullptr && EC_KEY_set_private_key(curve, private_key) == 1;
+  WithPrivateKey(EC_KEY* curve, std::span<const std::uint8_t> private_key) : curve_(curve) {
+    const std::unique_ptr<BIGNUM, SecretNumberDeleter> number(
+        BN_bin2bn(private_key.data(), static_cast<int>(private_key.size()), nullptr));
+    ready_ = curve != nullptr && number != nullptr && EC_KEY_set_private_key(curve, number.get()) == 1;
   }
   WithPrivateKey(const WithPrivateKey&) = delete;
   WithPrivateKey& operator=(const WithPrivateKey&) = delete;
@@ -58,15 +63,15 @@ class WithPrivateKey {
 
 }  // namespace
 
-bool EcdsaSign(int order_bits, const BIGNUM* private_key, std::span<const std::uint8_t> hash_value,
+bool EcdsaSign(std::span<const std::uint8_t> private_key, std::span<const std::uint8_t> hash_value,
                std::span<std::uint8_t> signature) {
-  EC_KEY* const curve = CurveOf(order_bits);
+  EC_KEY* const curve = CurveOf(private_key.size());
   const WithPrivateKey key(curve, private_key);
   if (!key.ready()) return false;
   const std::unique_ptr<ECDSA_SIG, EcdsaSigDeleter> made(
       ECDSA_do_sign(hash_value.data(), static_cast<int>(hash_value.size()), curve));
   if (made == nullptr) return false;
-  const auto half = static_cast<int>(signature.size() / 2);
+  const auto half = static_cast<int>(private_key.size());
   return BN_bn2binpad(ECDSA_SIG_get0_r(made.get()), signature.data(), half) == half &&
          BN_bn2binpad(ECDSA_SIG_get0_s(made.get()), signature.data() + half, half) == half;
 }

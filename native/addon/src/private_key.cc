@@ -93,14 +93,6 @@ std::vector<std::uint8_t> ModulusOf(EVP_PKEY* key, std::size_t size) {
   return bytes;
 }
 
-std::unique_ptr<BIGNUM, SecretNumberDeleter> EcPrivateKeyOf(EVP_PKEY* key) {
-  BIGNUM* number = nullptr;
-  if (EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_PRIV_KEY, &number) != 1) {
-    throw AddonError("internal", "the private number could not be read");
-  }
-  return std::unique_ptr<BIGNUM, SecretNumberDeleter>(number);
-}
-
 std::vector<std::uint8_t> EncodePublicKey(EVP_PKEY* key) {
   unsigned char* der = nullptr;
   const int length = i2d_PUBKEY(key, &der);
@@ -111,6 +103,15 @@ std::vector<std::uint8_t> EncodePublicKey(EVP_PKEY* key) {
 }
 
 }  // namespace
+
+void EcPrivateNumber::Read(EVP_PKEY* key, std::size_t order_bytes) {
+  BIGNUM* number = nullptr;
+  const bool read = EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_PRIV_KEY, &number) == 1 &&
+                    BN_bn2binpad(number, bytes_.data(), static_cast<int>(order_bytes)) >= 0;
+  BN_clear_free(number);
+  if (!read) throw AddonError("internal", "the private number could not be read");
+  size_ = order_bytes;
+}
 
 std::shared_ptr<const PrivateKey> PrivateKey::FromPem(std::span<const std::uint8_t> pem) {
   CryptoLibrary();
@@ -141,7 +142,7 @@ PrivateKey::PrivateKey(Pkey key) : key_(std::move(key)) {
                                          OSSL_PKEY_EC_POINT_CONVERSION_FORMAT_UNCOMPRESSED) != 1) {
         throw AddonError("internal", "the public key's encoding could not be set");
       }
-      ec_private_key_ = EcPrivateKeyOf(key_.get());
+      ec_private_key_.Read(key_.get(), static_cast<std::size_t>(bits_) / 8);
       break;
     case EVP_PKEY_ED25519:
       type_ = KeyType::kEd25519;

@@ -1,9 +1,10 @@
 // A private key in memory: parsed from PEM, checked for consistency, never given out again.
 #pragma once
 
-#include <openssl/bn.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -16,15 +17,29 @@ namespace tlskeep {
 struct PkeyDeleter {
   void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
 };
-struct SecretNumberDeleter {
-  void operator()(BIGNUM* number) const { BN_clear_free(number); }
-};
 struct PkeyContextDeleter {
   void operator()(EVP_PKEY_CTX* context) const { EVP_PKEY_CTX_free(context); }
 };
 using PkeyContext = std::unique_ptr<EVP_PKEY_CTX, PkeyContextDeleter>;
 
 enum class KeyType { kRsa, kEc, kEd25519 };
+
+// The private number of a key of P-256 or P-384; wiped at its end.
+class EcPrivateNumber {
+ public:
+  EcPrivateNumber() = default;
+  EcPrivateNumber(const EcPrivateNumber&) = delete;
+  EcPrivateNumber& operator=(const EcPrivateNumber&) = delete;
+  ~EcPrivateNumber() { OPENSSL_cleanse(bytes_.data(), bytes_.size()); }
+
+  // Throws AddonError `internal`.
+  void Read(EVP_PKEY* key, std::size_t order_bytes);
+  std::span<const std::uint8_t> view() const { return {bytes_.data(), size_}; }
+
+ private:
+  std::size_t size_ = 0;
+  std::array<std::uint8_t, 48> bytes_{};
+};
 
 // Limits of what is accepted. RSA: what public CAs certify and web servers use.
 inline constexpr int kMinRsaBits = 2048;
@@ -53,8 +68,8 @@ class PrivateKey {
   bool IsBelowModulus(std::span<const std::uint8_t> block) const;
 
   EVP_PKEY* pkey() const { return key_.get(); }
-  // The private number of an EC key; null for others.
-  const BIGNUM* ec_private_key() const { return ec_private_key_.get(); }
+  // The private number of an EC key, highest byte first and as long as the curve's order; empty for others.
+  std::span<const std::uint8_t> ec_private_key() const { return ec_private_key_.view(); }
 
   // A context that has been given back, set up as `setup` names it; null if there is none to spare.
   // Setting one up costs some per cent of an RSA-2048 signature, and libcrypto lets it sign many times.
@@ -65,12 +80,13 @@ class PrivateKey {
  private:
   explicit PrivateKey(std::unique_ptr<EVP_PKEY, PkeyDeleter> key);
 
-  std::unique_ptr<EVP_PKEY, PkeyDeleter> key_;
+  // What an EC key signs with stands together: with a thousand keys, each further place is a cache miss.
   KeyType type_;
   int bits_;
   std::size_t signature_bytes_;
+  EcPrivateNumber ec_private_key_;
+  std::unique_ptr<EVP_PKEY, PkeyDeleter> key_;
   std::vector<std::uint8_t> public_key_;
-  std::unique_ptr<BIGNUM, SecretNumberDeleter> ec_private_key_;
   std::vector<std::uint8_t> modulus_;  // of an RSA key, highest byte first
   struct IdleContext {
     std::uint64_t setup;

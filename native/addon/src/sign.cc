@@ -99,7 +99,7 @@ Signature SignRsa(const PrivateKey& key, const SignRequest& request) {
 Signature SignEcdsa(const PrivateKey& key, const SignRequest& request) {
   Signature signature;
   signature.size = key.signature_bytes();
-  if (!EcdsaSign(key.bits(), key.ec_private_key(), request.data, {signature.bytes.data(), signature.size})) {
+  if (!EcdsaSign(key.ec_private_key(), request.data, {signature.bytes.data(), signature.size})) {
     ThrowSignFailed("ECDSA signing failed");
   }
   return signature;

@@ -12,7 +12,7 @@ namespace {
 
 Bytes SignWith(const TestKey& key, ByteView hash_value) {
   Bytes signature(key.held->signature_bytes());
-  EXPECT_TRUE(EcdsaSign(key.held->bits(), key.held->ec_private_key(), hash_value, signature));
+  EXPECT_TRUE(EcdsaSign(key.held->ec_private_key(), hash_value, signature));
   return signature;
 }
 
