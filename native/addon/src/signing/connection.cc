@@ -83,10 +83,8 @@ void Connection::Apply(Change&& change) {
 
 void Connection::Send(ByteView payload) {
   const auto header = FrameHeader(payload.size());
-  Bytes frame;
-  frame.reserve(header.size() + payload.size());
-  frame.insert(frame.end(), header.begin(), header.end());
-  frame.insert(frame.end(), payload.begin(), payload.end());
+  Bytes frame(header.size() + payload.size());
+  std::ranges::copy(payload, std::ranges::copy(header, frame.begin()).out);
   Apply([&] {
     if (!closing_) Write(frame);
   });
