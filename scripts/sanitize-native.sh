@@ -8,7 +8,7 @@ jobs=${JOBS:-$(nproc)}
 targets=(tlskeep_pkcs11_test tlskeep_pkcs11_wire_test tlskeep_pkcs11_island_test tlskeep_addon_test)
 # Not under valgrind: what counts pages, seconds or descriptors, and what forks, whose children would be checked for what
 # their parent's threads hold, and for what the module leaves to itself in a child.
-not_valgrind='-*LoadTest*:Loading*:*Fork*:*Child*:Robustness*:*SurvivesMutations*:*SurvivesRandom*:*InBoundedTime*:*TakesNoTime*:*WithoutDescriptors*'
+not_valgrind='-*LoadTest*:Loading*:*Fork*:*Child*:*OfAnotherProcess:Robustness*:*SurvivesMutations*:*SurvivesRandom*:*InBoundedTime*:*TakesNoTime*:*WithoutDescriptors*'
 # Without --fair-sched a thread that waits for another may keep the one processor that there is.
 valgrind_options=(--quiet --fair-sched=yes --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect)
 
