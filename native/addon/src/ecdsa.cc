@@ -45,7 +45,7 @@ class WithPrivateKey {
  public:
   WithPrivateKey(EC_KEY* curve, std::span<const std::uint8_t> private_key) : curve_(curve) {
     const std::unique_ptr<BIGNUM, SecretNumberDeleter> number(
-        BN_bin2bn(private_key.data(), static_cast<int>(private_key.size()), nullptr));
+        BN_lebin2bn(private_key.data(), static_cast<int>(private_key.size()), nullptr));
     ready_ = curve != nullptr && number != nullptr && EC_KEY_set_private_key(curve, number.get()) == 1;
   }
   WithPrivateKey(const WithPrivateKey&) = delete;

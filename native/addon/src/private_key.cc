@@ -107,7 +107,7 @@ std::vector<std::uint8_t> EncodePublicKey(EVP_PKEY* key) {
 void EcPrivateNumber::Read(EVP_PKEY* key, std::size_t order_bytes) {
   BIGNUM* number = nullptr;
   const bool read = EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_PRIV_KEY, &number) == 1 &&
-                    BN_bn2binpad(number, bytes_.data(), static_cast<int>(order_bytes)) >= 0;
+                    BN_bn2lebinpad(number, bytes_.data(), static_cast<int>(order_bytes)) >= 0;
   BN_clear_free(number);
   if (!read) throw AddonError("internal", "the private number could not be read");
   size_ = order_bytes;

@@ -24,7 +24,8 @@ using PkeyContext = std::unique_ptr<EVP_PKEY_CTX, PkeyContextDeleter>;
 
 enum class KeyType { kRsa, kEc, kEd25519 };
 
-// The private number of a key of P-256 or P-384; wiped at its end.
+// The private number of a key of P-256 or P-384, in the order of bytes that libcrypto's own copy has, so that
+// memory holds no second form of it; wiped at its end.
 class EcPrivateNumber {
  public:
   EcPrivateNumber() = default;
@@ -68,7 +69,7 @@ class PrivateKey {
   bool IsBelowModulus(std::span<const std::uint8_t> block) const;
 
   EVP_PKEY* pkey() const { return key_.get(); }
-  // The private number of an EC key, highest byte first and as long as the curve's order; empty for others.
+  // The private number of an EC key, lowest byte first and as long as the curve's order; empty for others.
   std::span<const std::uint8_t> ec_private_key() const { return ec_private_key_.view(); }
 
   // A context that has been given back, set up as `setup` names it; null if there is none to spare.
