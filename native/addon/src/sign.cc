@@ -1,4 +1,4 @@
-// The signature mechanisms, on OpenSSL's EVP interface.
+// The signature mechanisms, on OpenSSL's EVP interface but for ECDSA.
 #include "sign.h"
 
 #include <openssl/err.h>

@@ -27,8 +27,9 @@ void Module::LogIn(CK_SESSION_HANDLE session, ByteView pin) {
   }
   const CK_SLOT_ID id = sessions_.Info(session).slot;
   const Slot slot = directory_.SlotAt(id);
-  client_.Prove(id, slot.label, {Secret(pin), slot.last_listed});
-  sessions_.LogIn(session, slot.label, pin);
+  Client::Login login{Secret(pin), slot.last_listed};
+  client_.Prove(id, slot.label, login);
+  sessions_.LogIn(session, slot.label, std::move(login.pin));
 }
 
 void Module::LogOut(CK_SESSION_HANDLE session) {

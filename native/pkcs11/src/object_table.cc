@@ -4,11 +4,13 @@
 namespace tlskeep {
 
 CK_OBJECT_HANDLE ObjectTable::Add(std::shared_ptr<const Object> object, CK_SLOT_ID slot) {
-  const auto known =
-      handles_.try_emplace(Identity{object->label, object->object_class, object->identity}, entries_.size())
-          .first;
-  // Whatever has a handle has an entry, also if there was no memory for it before.
-  if (known->second >= entries_.size()) entries_.resize(known->second + 1);
+  Identity identity{object->label, object->object_class, object->identity};
+  auto known = handles_.find(identity);
+  if (known == handles_.end()) {
+    // The entry first: a handle that had none, for want of memory, would be given to another object too.
+    entries_.emplace_back();
+    known = handles_.emplace(std::move(identity), entries_.size() - 1).first;
+  }
   entries_[known->second] = {std::move(object), slot};
   return known->second;
 }

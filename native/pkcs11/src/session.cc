@@ -77,8 +77,8 @@ std::size_t SessionTable::CountReadWrite(CK_SLOT_ID slot) const {
   }));
 }
 
-void SessionTable::LogIn(CK_SESSION_HANDLE handle, const std::string& label, ByteView pin) {
-  auto login = std::make_unique<Login>(Login{label, Secret(pin)});
+void SessionTable::LogIn(CK_SESSION_HANDLE handle, const std::string& label, Secret pin) {
+  auto login = std::make_unique<Login>(Login{label, std::move(pin)});
   const std::lock_guard lock(mutex_);
   const CK_SLOT_ID slot = At(handle).slot;
   if (slot >= logins_.size()) logins_.resize(slot + 1);

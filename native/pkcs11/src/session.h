@@ -44,7 +44,7 @@ class SessionTable {
   std::size_t CountReadWrite(CK_SLOT_ID slot) const;
 
   // Remembers a PIN that the enclave has accepted. @throws Pkcs11Error CKR_USER_ALREADY_LOGGED_IN
-  void LogIn(CK_SESSION_HANDLE handle, const std::string& label, ByteView pin);
+  void LogIn(CK_SESSION_HANDLE handle, const std::string& label, Secret pin);
   void LogOut(CK_SESSION_HANDLE handle);  // @throws Pkcs11Error CKR_USER_NOT_LOGGED_IN
   // Whether C_Login has nothing to do but to say so: true if logged in. In a forked child that has called
   // C_Initialize, the first C_Login with the inherited PIN counts as its own, also behind Disown.

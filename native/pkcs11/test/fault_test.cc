@@ -137,6 +137,7 @@ TEST_F(UnhurriedFaultTest, RestartsUnderLoadFailNothing) {
   stop = true;
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(failed, 0);
+  EXPECT_GT(signed_count, 100);
 }
 
 TEST_F(FaultTest, AProvisionedAnewTokenIsLoggedInToAgain) {
