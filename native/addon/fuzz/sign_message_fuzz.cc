@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
-#include "client/cbor.h"
 #include "fuzz_input.h"
 #include "signing/key_directory.h"
+#include "wire/cbor.h"
 
 namespace {
 

@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "addon_error.h"
+#include "cache_line.h"
 #include "crypto_library.h"
 
 namespace tlskeep {
@@ -110,13 +111,16 @@ void EcPrivateNumber::Read(EVP_PKEY* key, std::size_t order_bytes) {
                     BN_bn2lebinpad(number, bytes_.data(), static_cast<int>(order_bytes)) >= 0;
   BN_clear_free(number);
   if (!read) throw AddonError("internal", "the private number could not be read");
-  size_ = order_bytes;
 }
 
 std::shared_ptr<const PrivateKey> PrivateKey::FromPem(std::span<const std::uint8_t> pem) {
   CryptoLibrary();
   const ErrorQueueScope errors;
-  return std::shared_ptr<const PrivateKey>(new PrivateKey(Parse(pem)));
+  // In one piece with the count of its owners, which every signature changes.
+  struct Counted : PrivateKey {
+    explicit Counted(Pkey key) : PrivateKey(std::move(key)) {}
+  };
+  return std::allocate_shared<Counted>(CacheLineAllocator<Counted>(), Parse(pem));
 }
 
 PrivateKey::PrivateKey(Pkey key) : key_(std::move(key)) {

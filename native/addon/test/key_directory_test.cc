@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <random>
+#include <vector>
+
 #include "test_key.h"
 
 namespace tlskeep::test {
@@ -24,7 +28,7 @@ class KeyDirectoryTest : public testing::Test {
 
   const PrivateKey* Held(const TestKey& key, std::int64_t now = kNow) const {
     const auto found = directory_.Find(key.fingerprint, now, kAnyGate);
-    return found == nullptr ? nullptr : found->key.get();
+    return found ? found->key.get() : nullptr;
   }
 };
 
@@ -61,7 +65,7 @@ TEST_F(KeyDirectoryTest, LetsGoOfAKeyThatIsWithdrawn) {
   directory_.Publish(1, 9, kLater, {std::move(entry)});
   entry = {};
   auto in_use = directory_.Find(first_.fingerprint, kNow, kAnyGate);
-  ASSERT_NE(in_use, nullptr);
+  ASSERT_TRUE(in_use);
   directory_.Withdraw(1);
   EXPECT_FALSE(published.expired());  // a signature in flight has it still
   in_use.reset();
@@ -79,11 +83,11 @@ TEST_F(KeyDirectoryTest, EndsWithTheTokensLease) {
 
 TEST_F(KeyDirectoryTest, AsksForTheTokensGate) {
   directory_.Publish(1, 9, kLater, {EntryFor(first_)});
-  EXPECT_EQ(directory_.Find(first_.fingerprint, kNow, Gate(8)), nullptr);
-  EXPECT_NE(directory_.Find(first_.fingerprint, kNow, Gate(9)), nullptr);
+  EXPECT_FALSE(directory_.Find(first_.fingerprint, kNow, Gate(8)));
+  EXPECT_TRUE(directory_.Find(first_.fingerprint, kNow, Gate(9)));
   directory_.Publish(1, 10, kLater, {EntryFor(first_)});  // the PIN has changed
-  EXPECT_EQ(directory_.Find(first_.fingerprint, kNow, Gate(9)), nullptr);
-  EXPECT_NE(directory_.Find(first_.fingerprint, kNow, Gate(10)), nullptr);
+  EXPECT_FALSE(directory_.Find(first_.fingerprint, kNow, Gate(9)));
+  EXPECT_TRUE(directory_.Find(first_.fingerprint, kNow, Gate(10)));
 }
 
 TEST_F(KeyDirectoryTest, KnowsTwoTokensWithOneKey) {
@@ -92,10 +96,10 @@ TEST_F(KeyDirectoryTest, KnowsTwoTokensWithOneKey) {
   EXPECT_EQ(directory_.Find(first_.fingerprint, kNow, Gate(8))->gate, 8U);
   EXPECT_EQ(directory_.Find(first_.fingerprint, kNow, Gate(9))->gate, 9U);
   // The first has expired.
-  EXPECT_EQ(directory_.Find(first_.fingerprint, kNow + 5, Gate(8)), nullptr);
+  EXPECT_FALSE(directory_.Find(first_.fingerprint, kNow + 5, Gate(8)));
   EXPECT_EQ(directory_.Find(first_.fingerprint, kNow + 5, kAnyGate)->gate, 9U);
   directory_.Withdraw(1);
-  EXPECT_EQ(directory_.Find(first_.fingerprint, kNow, Gate(8)), nullptr);
+  EXPECT_FALSE(directory_.Find(first_.fingerprint, kNow, Gate(8)));
   EXPECT_EQ(directory_.Find(first_.fingerprint, kNow, kAnyGate)->gate, 9U);
   // The other way round: the token that came second goes first.
   directory_.Publish(1, 8, kNow + 5, {EntryFor(first_)});
@@ -139,6 +143,50 @@ TEST_F(KeyDirectoryTest, KeepsCountingAcrossAPublication) {
   EXPECT_EQ(directory_.TakeCounts(1), (SignatureCounts{0, 0, 2, 0, 0}));
   directory_.Withdraw(1);
   EXPECT_EQ(directory_.TakeCounts(1), SignatureCounts{});
+}
+
+// Against a plain list: fingerprints that want the same few rows, the last of the table among them, of tokens that
+// come, change and go.
+TEST(KeyDirectoryRows, HoldWhatAListWouldHold) {
+  struct Held {
+    std::uint32_t token;
+    Fingerprint fingerprint;
+  };
+  constexpr std::uint32_t kTokens = 40;
+  std::mt19937 random(1);
+  const auto below = [&](std::uint32_t end) { return static_cast<std::uint32_t>(random() % end); };
+  const TestKey key = NewKey();
+  std::vector<Fingerprint> fingerprints(60);
+  for (std::size_t i = 0; i < fingerprints.size(); ++i) {
+    // All ones but for some low bits: homes at the end of a table of any size, and behind its wrap.
+    fingerprints[i].fill(0xff);
+    fingerprints[i][0] = static_cast<std::uint8_t>(0xf8 + i % 9);
+    fingerprints[i].back() = static_cast<std::uint8_t>(i);
+  }
+  KeyDirectory directory;
+  std::vector<Held> list;
+  for (int round = 0; round < 3'000; ++round) {
+    const std::uint32_t token = below(kTokens);
+    std::erase_if(list, [&](const Held& held) { return held.token == token; });
+    if (below(3) == 0) {
+      directory.Withdraw(token);
+    } else {
+      std::vector<KeyDirectory::Entry> entries;
+      for (std::uint32_t more = below(4); more > 0; --more) {
+        auto entry = EntryFor(key);
+        entry.fingerprint = fingerprints[below(static_cast<std::uint32_t>(fingerprints.size()))];
+        list.push_back({token, entry.fingerprint});
+        entries.push_back(std::move(entry));
+      }
+      directory.Publish(token, token, kLater, entries);
+    }
+    const Fingerprint& wanted = fingerprints[below(static_cast<std::uint32_t>(fingerprints.size()))];
+    for (std::uint32_t gate = 0; gate < kTokens; ++gate) {
+      const bool held = std::ranges::any_of(
+          list, [&](const Held& one) { return one.token == gate && one.fingerprint == wanted; });
+      ASSERT_EQ(directory.Find(wanted, kNow, Gate(gate)).has_value(), held) << "round " << round << ", gate " << gate;
+    }
+  }
 }
 
 struct Admission {

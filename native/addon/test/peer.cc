@@ -14,7 +14,7 @@
 #include <system_error>
 #include <thread>
 
-#include "client/cbor.h"
+#include "wire/cbor.h"
 
 namespace tlskeep::test {
 namespace {

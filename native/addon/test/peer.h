@@ -6,8 +6,8 @@
 #include <optional>
 #include <utility>
 
-#include "bytes.h"
 #include "unique_fd.h"
+#include "wire/bytes.h"
 
 namespace tlskeep::test {
 

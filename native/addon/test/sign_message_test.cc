@@ -7,8 +7,8 @@
 #include <numeric>
 #include <random>
 
-#include "client/cbor.h"
 #include "test_key.h"
+#include "wire/cbor.h"
 
 namespace tlskeep::test {
 namespace {

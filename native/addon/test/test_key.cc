@@ -10,7 +10,7 @@
 #include <map>
 #include <stdexcept>
 
-#include "client/cbor.h"
+#include "wire/cbor.h"
 
 namespace tlskeep::test {
 namespace {

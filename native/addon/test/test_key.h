@@ -5,10 +5,10 @@
 #include <string>
 #include <string_view>
 
-#include "bytes.h"
 #include "private_key.h"
 #include "signing/key_directory.h"
 #include "test_keys.h"
+#include "wire/bytes.h"
 
 namespace tlskeep::test {
 

@@ -1,8 +1,8 @@
 // Answers of the enclave: the decoder, and the tokens that are built from a list.
 #include "client/messages.h"
-#include "client/transport_error.h"
 #include "fuzz_input.h"
 #include "token.h"
+#include "wire/transport_error.h"
 
 namespace {
 

@@ -7,9 +7,9 @@
 
 #include "client/address.h"
 #include "client/endpoint.h"
-#include "client/transport_error.h"
 #include "fuzz_input.h"
 #include "settings.h"
+#include "wire/transport_error.h"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "bytes.h"
+#include "wire/bytes.h"
 
 namespace tlskeep::fuzz {
 

@@ -4,8 +4,8 @@
 #include <span>
 #include <vector>
 
-#include "bytes.h"
 #include "cryptoki.h"
+#include "wire/bytes.h"
 
 namespace tlskeep {
 

@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-#include "bytes.h"
+#include "wire/bytes.h"
 
 namespace tlskeep {
 

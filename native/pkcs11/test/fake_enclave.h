@@ -13,9 +13,9 @@
 #include <thread>
 #include <vector>
 
-#include "client/cbor.h"
 #include "fake_wire.h"
 #include "test_keys.h"
+#include "wire/cbor.h"
 
 namespace tlskeep::test {
 

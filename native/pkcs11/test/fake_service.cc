@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <array>
 
-#include "client/transport_error.h"
 #include "fake_session.h"
 #include "fake_wire.h"
+#include "wire/transport_error.h"
 
 namespace tlskeep::test {
 namespace {

@@ -7,8 +7,8 @@
 #include <cerrno>
 #include <cstdint>
 
-#include "bytes.h"
-#include "client/cbor.h"
+#include "wire/bytes.h"
+#include "wire/cbor.h"
 
 namespace tlskeep::test {
 

@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "bytes.h"
+#include "wire/bytes.h"
 
 namespace tlskeep::test {
 

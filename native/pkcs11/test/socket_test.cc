@@ -12,7 +12,7 @@
 #include "child_process.h"
 #include "client/connection.h"
 #include "client/receive_buffer.h"
-#include "client/transport_error.h"
+#include "wire/transport_error.h"
 
 namespace tlskeep {
 namespace {

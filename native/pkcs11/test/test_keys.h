@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "bytes.h"
+#include "wire/bytes.h"
 
 namespace tlskeep::test {
 

@@ -4,9 +4,9 @@
 #include <random>
 
 #include "client/address.h"
-#include "client/cbor.h"
 #include "client/messages.h"
-#include "client/transport_error.h"
+#include "wire/cbor.h"
+#include "wire/transport_error.h"
 
 namespace tlskeep {
 namespace {

@@ -8,7 +8,7 @@
 #include <algorithm>
 
 #include "addon_error.h"
-#include "client/frame.h"
+#include "wire/frame.h"
 
 namespace tlskeep {
 

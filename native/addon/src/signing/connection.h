@@ -14,10 +14,10 @@
 #include <mutex>
 #include <vector>
 
-#include "bytes.h"
 #include "signing/key_directory.h"
 #include "signing/latency.h"
 #include "unique_fd.h"
+#include "wire/bytes.h"
 
 namespace tlskeep {
 

@@ -7,8 +7,8 @@
 #include <algorithm>
 
 #include "addon_error.h"
-#include "client/frame.h"
 #include "signing/connection.h"
+#include "wire/frame.h"
 
 namespace tlskeep {
 namespace {
@@ -144,14 +144,14 @@ bool Connection::Sign(ByteView payload) try {
   in_a_row_ = started - signed_ < service_.busy_poll;
   const std::optional<SignMessage> message = ReadSignMessage(payload);
   if (!message) return false;
-  std::shared_ptr<const PublishedKey> published;
+  std::optional<PublishedKey> published;
   {
     const std::lock_guard lock(mutex_);
     if (!greeted_) return false;
     published = service_.directory.Find(message->fingerprint, NowMs(),
                                         [&](std::uint32_t gate) { return std::ranges::binary_search(gates_, gate); });
   }
-  if (published == nullptr || !Admits(published->rules, message->request)) return false;
+  if (!published || !Admits(published->rules, message->request)) return false;
   CheckSignRequest(*published->key, message->request);
   const Signature signature = tlskeep::Sign(*published->key, message->request);
   published->counters->Add(message->request.mechanism);

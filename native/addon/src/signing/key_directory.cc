@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <utility>
 
 namespace tlskeep {
 namespace {
@@ -61,37 +62,63 @@ SignatureCounts TokenCounters::Take() {
 void KeyDirectory::Publish(std::uint32_t token, std::uint32_t gate, std::int64_t expires_at_ms,
                            const std::vector<Entry>& keys) {
   const std::unique_lock lock(mutex_);
-  Token& published = tokens_[token];
-  if (published.counters == nullptr) published.counters = std::make_shared<TokenCounters>();
-  Remove(token, published);
-  published.fingerprints.clear();
+  Reserve(keys.size());
+  std::shared_ptr<TokenCounters>& counters = counters_[token];
+  if (counters == nullptr) counters = std::allocate_shared<TokenCounters>(CacheLineAllocator<TokenCounters>());
+  EraseAllOf(token);
   for (const Entry& entry : keys) {
-    // The fingerprint first: what is listed can be withdrawn, should there be no memory for the rest.
-    published.fingerprints.push_back(entry.fingerprint);
-    keys_.emplace(entry.fingerprint,
-                  Holder{token, std::make_shared<const PublishedKey>(PublishedKey{
-                                    gate, expires_at_ms, entry.rules, entry.key, published.counters})});
+    Insert({entry.fingerprint, expires_at_ms, token, {gate, entry.rules, entry.key, counters}});
   }
 }
 
-void KeyDirectory::Withdraw(std::uint32_t token) {
+void KeyDirectory::Withdraw(std::uint32_t token) noexcept {
   const std::unique_lock lock(mutex_);
-  const auto found = tokens_.find(token);
-  if (found == tokens_.end()) return;
-  Remove(token, found->second);
-  tokens_.erase(found);
+  if (counters_.erase(token) > 0) EraseAllOf(token);
 }
 
 SignatureCounts KeyDirectory::TakeCounts(std::uint32_t token) {
   const std::shared_lock lock(mutex_);
-  const auto found = tokens_.find(token);
-  return found == tokens_.end() ? SignatureCounts{} : found->second.counters->Take();
+  const auto found = counters_.find(token);
+  return found == counters_.end() ? SignatureCounts{} : found->second->Take();
 }
 
-void KeyDirectory::Remove(std::uint32_t token, const Token& published) {
-  for (const Fingerprint& fingerprint : published.fingerprints) {
-    auto [at, end] = keys_.equal_range(fingerprint);
-    while (at != end) at = at->second.token == token ? keys_.erase(at) : std::next(at);
+void KeyDirectory::Insert(Row&& row) noexcept {
+  std::size_t at = HomeOf(row.fingerprint);
+  while (rows_[at].published.key != nullptr) at = Next(at);
+  rows_[at] = std::move(row);
+  ++used_;
+}
+
+void KeyDirectory::Erase(std::size_t at) noexcept {
+  rows_[at] = {};
+  --used_;
+  // What may have been put behind it for want of a nearer place takes one now, or the same again.
+  for (at = Next(at); rows_[at].published.key != nullptr; at = Next(at)) {
+    Row moved = std::exchange(rows_[at], {});
+    --used_;
+    Insert(std::move(moved));
+  }
+}
+
+void KeyDirectory::EraseAllOf(std::uint32_t token) noexcept {
+  for (std::size_t at = 0; at < rows_.size();) {
+    // Another row may take this place: it is looked at again.
+    if (rows_[at].published.key != nullptr && rows_[at].token == token) {
+      Erase(at);
+    } else {
+      ++at;
+    }
+  }
+}
+
+void KeyDirectory::Reserve(std::size_t more) {
+  std::size_t size = rows_.size();
+  while (size < 2 * (used_ + more)) size *= 2;
+  if (size == rows_.size()) return;
+  std::vector<Row> former = std::exchange(rows_, std::vector<Row>(size));
+  used_ = 0;
+  for (Row& row : former) {
+    if (row.published.key != nullptr) Insert(std::move(row));
   }
 }
 

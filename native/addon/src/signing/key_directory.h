@@ -7,14 +7,16 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <shared_mutex>
 #include <unordered_map>
 #include <vector>
 
-#include "bytes.h"
+#include "cache_line.h"
 #include "private_key.h"
 #include "sign.h"
 #include "signing/sign_message.h"
+#include "wire/bytes.h"
 
 namespace tlskeep {
 
@@ -49,8 +51,7 @@ class TokenCounters {
 
 // A key as one token holds it.
 struct PublishedKey {
-  std::uint32_t gate;           // who has proved this PIN may use it
-  std::int64_t expires_at_ms;   // since the epoch
+  std::uint32_t gate;  // who has proved this PIN may use it
   SigningRules rules;
   std::shared_ptr<const PrivateKey> key;
   std::shared_ptr<TokenCounters> counters;
@@ -64,50 +65,58 @@ class KeyDirectory {
     std::shared_ptr<const PrivateKey> key;
   };
 
-  // Makes `keys` those of a token, all at once, in place of what was published for it before.
+  // Makes `keys` those of a token, all at once, in place of what was published for it before. Without memory
+  // nothing changes.
   void Publish(std::uint32_t token, std::uint32_t gate, std::int64_t expires_at_ms,
                const std::vector<Entry>& keys);
   // No request that is read after this is signed with the token's keys; one that has been may still be.
-  void Withdraw(std::uint32_t token);
+  void Withdraw(std::uint32_t token) noexcept;
   // The signatures counted for a token since the last call; zeros for one that is not published.
   SignatureCounts TakeCounts(std::uint32_t token);
 
-  // The key by its fingerprint, as held by a token that has not expired and whose gate `is_open`; null
-  // if there is none.
+  // The key by its fingerprint, as held by a token that has not expired and whose gate `is_open`, if there is one.
   template <typename IsOpen>
-  std::shared_ptr<const PublishedKey> Find(const Fingerprint& fingerprint, std::int64_t now_ms,
-                                           IsOpen&& is_open) const {
+  std::optional<PublishedKey> Find(const Fingerprint& fingerprint, std::int64_t now_ms, IsOpen&& is_open) const {
     const std::shared_lock lock(mutex_);
-    for (auto [at, end] = keys_.equal_range(fingerprint); at != end; ++at) {
-      const PublishedKey& key = *at->second.key;
-      if (key.expires_at_ms > now_ms && is_open(key.gate)) return at->second.key;
+    for (std::size_t at = HomeOf(fingerprint); rows_[at].published.key != nullptr; at = Next(at)) {
+      const Row& row = rows_[at];
+      if (row.fingerprint == fingerprint && row.expires_at_ms > now_ms && is_open(row.published.gate)) {
+        return row.published;
+      }
     }
-    return nullptr;
+    return std::nullopt;
   }
 
  private:
-  struct Holder {
+  // Free without a key.
+  struct alignas(kCacheLineBytes) Row {
+    Fingerprint fingerprint;
+    std::int64_t expires_at_ms;  // since the epoch
     std::uint32_t token;
-    std::shared_ptr<const PublishedKey> key;
+    PublishedKey published;
   };
-  struct Token {
-    std::shared_ptr<TokenCounters> counters;
-    std::vector<Fingerprint> fingerprints;  // of its keys; a publication may name one twice
-  };
+
   // A fingerprint is a hash already.
-  struct FirstBytes {
-    std::size_t operator()(const Fingerprint& fingerprint) const {
-      std::size_t first = 0;
-      std::memcpy(&first, fingerprint.data(), sizeof first);
-      return first;
-    }
-  };
-  void Remove(std::uint32_t token, const Token& published);
+  std::size_t HomeOf(const Fingerprint& fingerprint) const {
+    std::size_t first = 0;
+    std::memcpy(&first, fingerprint.data(), sizeof first);
+    return first & (rows_.size() - 1);
+  }
+  std::size_t Next(std::size_t at) const { return (at + 1) & (rows_.size() - 1); }
+  // There is a free row.
+  void Insert(Row&& row) noexcept;
+  void Erase(std::size_t at) noexcept;
+  void EraseAllOf(std::uint32_t token) noexcept;
+  // Makes room for `more` keys.
+  void Reserve(std::size_t more);
 
   mutable std::shared_mutex mutex_;
-  // The names stand in the nodes themselves: with a thousand keys each step to another node is a cache miss.
-  std::unordered_multimap<Fingerprint, Holder, FirstBytes> keys_;
-  std::unordered_map<std::uint32_t, Token> tokens_;
+  // Open addressing with linear probing: from the row that a fingerprint names on, up to a free one. One row
+  // has all that is read to find and admit a key: with a thousand keys, each further place in memory is a cache
+  // miss. A power of two, half of it free at least.
+  std::vector<Row> rows_ = std::vector<Row>(16);
+  std::size_t used_ = 0;
+  std::unordered_map<std::uint32_t, std::shared_ptr<TokenCounters>> counters_;
 };
 
 }  // namespace tlskeep

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <utility>
 
-#include "client/cbor.h"
-#include "client/transport_error.h"
+#include "wire/cbor.h"
+#include "wire/transport_error.h"
 
 namespace tlskeep {
 namespace {

@@ -7,9 +7,9 @@
 #include <optional>
 #include <span>
 
-#include "bytes.h"
-#include "client/frame.h"
 #include "sign.h"
+#include "wire/bytes.h"
+#include "wire/frame.h"
 
 namespace tlskeep {
 

@@ -7,7 +7,7 @@
 #include <limits>
 #include <optional>
 
-#include "client/transport_error.h"
+#include "wire/transport_error.h"
 
 namespace tlskeep {
 namespace {

@@ -2,9 +2,9 @@
 #include "client/client.h"
 
 #include "client/backoff.h"
-#include "client/transport_error.h"
 #include "error.h"
 #include "log.h"
+#include "wire/transport_error.h"
 
 namespace tlskeep {
 namespace {

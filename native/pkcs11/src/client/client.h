@@ -8,7 +8,7 @@
 
 #include "client/messages.h"
 #include "client/pool.h"
-#include "client/transport_error.h"
+#include "wire/transport_error.h"
 
 namespace tlskeep {
 

@@ -11,7 +11,7 @@
 #include <cstring>
 #include <system_error>
 
-#include "client/transport_error.h"
+#include "wire/transport_error.h"
 
 namespace tlskeep {
 namespace {

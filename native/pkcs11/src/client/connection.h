@@ -3,13 +3,13 @@
 
 #include <vector>
 
-#include "bytes.h"
 #include "client/address.h"
 #include "client/canceller.h"
 #include "client/deadline.h"
 #include "client/messages.h"
 #include "client/receive_buffer.h"
 #include "client/socket_table.h"
+#include "wire/bytes.h"
 
 namespace tlskeep {
 

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <array>
 
-#include "client/transport_error.h"
 #include "error.h"
+#include "wire/transport_error.h"
 
 namespace tlskeep {
 namespace {

@@ -7,11 +7,11 @@
 #include <variant>
 #include <vector>
 
-#include "bytes.h"
-#include "client/cbor.h"
-#include "client/frame.h"
 #include "protocol_status.h"
 #include "secret.h"
+#include "wire/bytes.h"
+#include "wire/cbor.h"
+#include "wire/frame.h"
 
 namespace tlskeep {
 

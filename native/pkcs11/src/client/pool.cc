@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "client/transport_error.h"
+#include "wire/transport_error.h"
 
 namespace tlskeep {
 namespace {

@@ -5,7 +5,7 @@
 #include <memory>
 #include <span>
 
-#include "bytes.h"
+#include "wire/bytes.h"
 
 namespace tlskeep {
 

@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <system_error>
 
-#include "client/transport_error.h"
+#include "wire/transport_error.h"
 
 namespace tlskeep {
 

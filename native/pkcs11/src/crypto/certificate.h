@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "bytes.h"
 #include "crypto/libcrypto.h"
+#include "wire/bytes.h"
 
 namespace tlskeep {
 

@@ -5,8 +5,8 @@
 
 #include <memory>
 
-#include "bytes.h"
 #include "crypto/libcrypto.h"
+#include "wire/bytes.h"
 
 namespace tlskeep {
 

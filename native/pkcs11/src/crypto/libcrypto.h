@@ -4,7 +4,7 @@
 
 #include <mutex>
 
-#include "bytes.h"
+#include "wire/bytes.h"
 
 struct evp_md_st;
 struct ossl_lib_ctx_st;

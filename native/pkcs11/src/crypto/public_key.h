@@ -1,9 +1,9 @@
 // What a DER SubjectPublicKeyInfo says, in the forms that PKCS #11 attributes want.
 #pragma once
 
-#include "bytes.h"
 #include "crypto/libcrypto.h"
 #include "cryptoki.h"
+#include "wire/bytes.h"
 
 namespace tlskeep {
 

@@ -6,10 +6,10 @@
 #include <span>
 #include <string_view>
 
-#include "bytes.h"
 #include "cryptoki.h"
 #include "error.h"
 #include "module.h"
+#include "wire/bytes.h"
 
 namespace tlskeep {
 

@@ -1,7 +1,7 @@
 // RFC 8949, the subset that PROTOCOL.md allows.
-#include "client/cbor.h"
+#include "wire/cbor.h"
 
-#include "client/transport_error.h"
+#include "wire/transport_error.h"
 
 namespace tlskeep {
 namespace {

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "bytes.h"
+#include "wire/bytes.h"
 
 namespace tlskeep {
 

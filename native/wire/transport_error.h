@@ -1,5 +1,5 @@
-// The enclave cannot be reached, or what answers does not speak the protocol. Worth another try on a
-// new connection: a request is idempotent.
+// The enclave cannot be reached, or what the other side sends is not of the protocol. For a client worth another
+// try on a new connection: a request is idempotent.
 #pragma once
 
 #include <stdexcept>

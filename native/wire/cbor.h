@@ -8,7 +8,7 @@
 
 #include <string_view>
 
-#include "bytes.h"
+#include "wire/bytes.h"
 
 namespace tlskeep {
 
