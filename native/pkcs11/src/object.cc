@@ -38,7 +38,11 @@ void SetMechanisms(AttributeSet& attributes, CK_ATTRIBUTE_TYPE type, std::span<c
 }
 
 Object Common(CK_OBJECT_CLASS object_class, const std::string& label, Bytes identity, bool private_object) {
-  Object object{object_class, label, std::move(identity), private_object, {}, {}, {}, {}};
+  Object object{};
+  object.object_class = object_class;
+  object.private_object = private_object;
+  object.label = label;
+  object.identity = std::move(identity);
   AttributeSet& attributes = object.attributes;
   attributes.SetNumber(CKA_CLASS, object_class);
   attributes.SetBool(CKA_TOKEN, true);
@@ -55,7 +59,7 @@ Object Common(CK_OBJECT_CLASS object_class, const std::string& label, Bytes iden
 
 Object CommonKey(CK_OBJECT_CLASS object_class, const std::string& label, const PublicKey& key,
                  const Certificate* leaf, bool private_object) {
-  Object object = Common(object_class, label, key.fingerprint, private_object);
+  Object object = Common(object_class, label, ToBytes(key.fingerprint), private_object);
   AttributeSet& attributes = object.attributes;
   attributes.SetNumber(CKA_KEY_TYPE, key.type);
   attributes.SetBytes(CKA_ID, key.fingerprint);

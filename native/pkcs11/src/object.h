@@ -11,16 +11,18 @@
 
 namespace tlskeep {
 
+// What a signature reads stands in front: with a thousand keys each cache line counts.
 struct Object {
   CK_OBJECT_CLASS object_class;
-  std::string label;     // the token's
-  Bytes identity;        // of a key its fingerprint, of a certificate the SHA-256 of its DER
-  bool private_object;   // seen by a logged-in user only
-  AttributeSet attributes;
+  bool private_object;  // seen by a logged-in user only
+  std::string label;    // the token's
   // Of a key: what its operations need.
-  PublicKey public_key;
   std::vector<Offer> offers;
   std::vector<HashAlgorithm> hashes;  // of a private key: what the enclave's policy admits
+  PublicKey public_key;
+
+  Bytes identity;  // of a key its fingerprint, of a certificate the SHA-256 of its DER
+  AttributeSet attributes;
 };
 
 // Whether a search for `wanted` finds the object. A key that is asked for by CKA_ID is found by each CKA_LABEL

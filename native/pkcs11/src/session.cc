@@ -7,17 +7,48 @@
 #include "error.h"
 
 namespace tlskeep {
+namespace {
+
+static_assert(sizeof(CK_SESSION_HANDLE) == 8, "a handle has room for a place and a count");
+constexpr CK_SESSION_HANDLE kNextAtThisPlace = CK_SESSION_HANDLE{1} << 32;
+
+// Beyond all places for CK_INVALID_HANDLE.
+constexpr std::size_t PlaceOf(CK_SESSION_HANDLE handle) { return (handle & (kNextAtThisPlace - 1)) - 1; }
+
+}  // namespace
 
 CK_SESSION_HANDLE SessionTable::Open(CK_SLOT_ID slot, bool read_write) {
   const std::lock_guard lock(mutex_);
-  sessions_.try_emplace(++last_, Session{slot, read_write, std::nullopt, {}});
-  return last_;
+  CK_SESSION_HANDLE handle = CK_INVALID_HANDLE;
+  if (closed_.empty()) {
+    if (closed_.capacity() <= sessions_.size()) closed_.reserve(2 * sessions_.size() + 1);
+    sessions_.emplace_back();
+    handle = sessions_.size();
+  } else {
+    handle = closed_.back() + kNextAtThisPlace;
+    closed_.pop_back();
+  }
+  Session& session = sessions_[PlaceOf(handle)];
+  session.handle = handle;
+  session.slot = slot;
+  session.read_write = read_write;
+  return handle;
+}
+
+SessionTable::Session* SessionTable::Find(CK_SESSION_HANDLE handle) {
+  const std::size_t place = PlaceOf(handle);
+  return place < sessions_.size() && sessions_[place].handle == handle ? &sessions_[place] : nullptr;
 }
 
 SessionTable::Session& SessionTable::At(CK_SESSION_HANDLE handle) {
-  const auto found = sessions_.find(handle);
-  if (found == sessions_.end()) throw Pkcs11Error(CKR_SESSION_HANDLE_INVALID, "no such session");
-  return found->second;
+  Session* const session = Find(handle);
+  if (session == nullptr) throw Pkcs11Error(CKR_SESSION_HANDLE_INVALID, "no such session");
+  return *session;
+}
+
+void SessionTable::End(Session& session) noexcept {
+  closed_.push_back(session.handle);
+  session = {};
 }
 
 const SessionTable::Session& SessionTable::At(CK_SESSION_HANDLE handle) const {
@@ -34,20 +65,23 @@ bool SessionTable::EndLogin(CK_SLOT_ID slot) {
 
 bool SessionTable::LogOutIfLast(CK_SLOT_ID slot) {
   const bool open = std::any_of(sessions_.begin(), sessions_.end(),
-                                [slot](const auto& entry) { return entry.second.slot == slot; });
+                                [slot](const Session& session) { return IsOpenOn(session, slot); });
   return !open && EndLogin(slot);
 }
 
 bool SessionTable::Close(CK_SESSION_HANDLE handle) {
   const std::lock_guard lock(mutex_);
-  const CK_SLOT_ID slot = At(handle).slot;
-  sessions_.erase(handle);
+  Session& session = At(handle);
+  const CK_SLOT_ID slot = session.slot;
+  End(session);
   return LogOutIfLast(slot);
 }
 
 bool SessionTable::CloseAll(CK_SLOT_ID slot) {
   const std::lock_guard lock(mutex_);
-  std::erase_if(sessions_, [slot](const auto& entry) { return entry.second.slot == slot; });
+  for (Session& session : sessions_) {
+    if (IsOpenOn(session, slot)) End(session);
+  }
   return LogOutIfLast(slot);
 }
 
@@ -67,13 +101,13 @@ SessionInfo SessionTable::InfoToStart(CK_SESSION_HANDLE handle, OperationKind ki
 std::size_t SessionTable::Count(CK_SLOT_ID slot) const {
   const std::lock_guard lock(mutex_);
   return static_cast<std::size_t>(std::count_if(
-      sessions_.begin(), sessions_.end(), [slot](const auto& entry) { return entry.second.slot == slot; }));
+      sessions_.begin(), sessions_.end(), [slot](const Session& session) { return IsOpenOn(session, slot); }));
 }
 
 std::size_t SessionTable::CountReadWrite(CK_SLOT_ID slot) const {
   const std::lock_guard lock(mutex_);
-  return static_cast<std::size_t>(std::count_if(sessions_.begin(), sessions_.end(), [slot](const auto& entry) {
-    return entry.second.slot == slot && entry.second.read_write;
+  return static_cast<std::size_t>(std::count_if(sessions_.begin(), sessions_.end(), [slot](const Session& session) {
+    return IsOpenOn(session, slot) && session.read_write;
   }));
 }
 
@@ -137,7 +171,9 @@ void SessionTable::MarkLoginsInherited() {
 
 void SessionTable::Disown() noexcept {
   const std::lock_guard lock(mutex_);
-  sessions_.clear();
+  for (Session& session : sessions_) {
+    if (session.handle != CK_INVALID_HANDLE) End(session);
+  }
   // Those that an ancestor disowned and nobody has used since stay good.
   for (auto& [login, disowned] : logins_) {
     if (login != nullptr) disowned = std::move(login);
@@ -195,9 +231,9 @@ std::unique_ptr<Operation> SessionTable::Take(CK_SESSION_HANDLE handle, Operatio
 
 void SessionTable::Keep(CK_SESSION_HANDLE handle, OperationKind kind, std::unique_ptr<Operation> operation) noexcept {
   const std::lock_guard lock(mutex_);
-  const auto found = sessions_.find(handle);
-  if (found == sessions_.end()) return;
-  std::unique_ptr<Operation>& active = found->second.operations[Index(kind)];
+  Session* const session = Find(handle);
+  if (session == nullptr) return;
+  std::unique_ptr<Operation>& active = session->operations[Index(kind)];
   if (active == nullptr) active = std::move(operation);
 }
 

@@ -11,7 +11,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "cryptoki.h"
@@ -79,11 +78,13 @@ class SessionTable {
   void ResetInChild() noexcept;
 
  private:
-  struct Session {
-    CK_SLOT_ID slot;
-    bool read_write;
-    std::optional<Search> search;
+  // What a signature looks at is one cache line: with a thousand sessions, each further one is a miss.
+  struct alignas(64) Session {
+    CK_SESSION_HANDLE handle = CK_INVALID_HANDLE;  // of an open session
+    CK_SLOT_ID slot = 0;
     std::array<std::unique_ptr<Operation>, kOperationKinds> operations;
+    bool read_write = false;
+    std::optional<Search> search;
   };
   struct Login {
     std::string label;
@@ -96,15 +97,23 @@ class SessionTable {
     std::unique_ptr<Login> disowned;
   };
 
+  // Null if it is not open.
+  Session* Find(CK_SESSION_HANDLE handle);
   Session& At(CK_SESSION_HANDLE handle);
   const Session& At(CK_SESSION_HANDLE handle) const;
+  void End(Session& session) noexcept;
+  static bool IsOpenOn(const Session& session, CK_SLOT_ID slot) {
+    return session.handle != CK_INVALID_HANDLE && session.slot == slot;
+  }
   bool LoggedIn(CK_SLOT_ID slot) const;
   bool EndLogin(CK_SLOT_ID slot);
   bool LogOutIfLast(CK_SLOT_ID slot);
 
   mutable std::mutex mutex_;
-  CK_SESSION_HANDLE last_ = CK_INVALID_HANDLE;
-  std::unordered_map<CK_SESSION_HANDLE, Session> sessions_;
+  // A handle is the place of its session, counted from one, in its lower half; in the upper half, how many sessions
+  // have been at this place before, so that a handle comes again after 2^32 of them.
+  std::vector<Session> sessions_;
+  std::vector<CK_SESSION_HANDLE> closed_;  // handles whose places are free; has room for all
   std::vector<LoginState> logins_;  // by slot; may end before a slot that nobody has logged in to
 };
 

@@ -1,4 +1,7 @@
 // Sessions and login states.
+#include <set>
+#include <vector>
+
 #include "module_fixture.h"
 
 namespace tlskeep::test {
@@ -65,6 +68,46 @@ TEST_F(SessionTest, OpensReadOnlySerialSessions) {
   EXPECT_EQ(module_->C_CloseSession(session), CKR_OK);
   EXPECT_EQ(module_->C_CloseSession(session), CKR_SESSION_HANDLE_INVALID);
   EXPECT_EQ(module_->C_GetSessionInfo(session, &info), CKR_SESSION_HANDLE_INVALID);
+}
+
+TEST_F(SessionTest, AHandleIsOfOneSessionAlone) {
+  StartEnclave();
+  Initialize();
+  const CK_SLOT_ID slot = FirstSlot();
+  const auto open = [&] {
+    CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
+    EXPECT_EQ(module_->C_OpenSession(slot, CKF_SERIAL_SESSION, nullptr, nullptr, &session), CKR_OK);
+    return session;
+  };
+  const auto is_open = [&](CK_SESSION_HANDLE session) {
+    CK_SESSION_INFO info{};
+    const CK_RV rv = module_->C_GetSessionInfo(session, &info);
+    EXPECT_TRUE(rv == CKR_OK || rv == CKR_SESSION_HANDLE_INVALID) << rv;
+    return rv == CKR_OK;
+  };
+  std::set<CK_SESSION_HANDLE> seen;
+  std::vector<CK_SESSION_HANDLE> held;
+  for (int round = 0; round < 50; ++round) {
+    for (int i = 0; i < 20; ++i) {
+      held.push_back(open());
+      EXPECT_TRUE(seen.insert(held.back()).second) << "a handle came twice";
+    }
+    for (const CK_SESSION_HANDLE session : held) EXPECT_TRUE(is_open(session));
+    // Every other one goes, so that places are free between those that stay.
+    for (std::size_t i = 0; i < held.size(); i += 2) EXPECT_EQ(module_->C_CloseSession(held[i]), CKR_OK);
+    for (std::size_t i = 0; i < held.size(); ++i) EXPECT_EQ(is_open(held[i]), i % 2 == 1);
+    EXPECT_EQ(module_->C_CloseSession(held.front()), CKR_SESSION_HANDLE_INVALID);
+    std::vector<CK_SESSION_HANDLE> kept;
+    for (std::size_t i = 1; i < held.size(); i += 2) kept.push_back(held[i]);
+    held = std::move(kept);
+  }
+  CK_TOKEN_INFO token{};
+  ASSERT_EQ(module_->C_GetTokenInfo(slot, &token), CKR_OK);
+  EXPECT_EQ(token.ulSessionCount, held.size());
+  EXPECT_EQ(module_->C_CloseAllSessions(slot), CKR_OK);
+  for (const CK_SESSION_HANDLE session : held) EXPECT_FALSE(is_open(session));
+  EXPECT_FALSE(is_open(CK_INVALID_HANDLE));
+  EXPECT_FALSE(is_open(~CK_SESSION_HANDLE{0}));
 }
 
 TEST_F(SessionTest, LoginIsSharedByTheSessionsOfAToken) {

@@ -4,6 +4,7 @@
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 
+#include <algorithm>
 #include <memory>
 #include <stdexcept>
 #include <string_view>
@@ -119,7 +120,8 @@ PublicKey ParsePublicKey(Libcrypto& libcrypto, ByteView subject_public_key_info)
     throw std::runtime_error("a key that is neither RSA nor EC nor Ed25519");
   }
   parsed.info = ToBytes(subject_public_key_info);
-  parsed.fingerprint = Digest(libcrypto, HashAlgorithm::kSha256, subject_public_key_info);
+  const Bytes fingerprint = Digest(libcrypto, HashAlgorithm::kSha256, subject_public_key_info);
+  std::copy_n(fingerprint.begin(), parsed.fingerprint.size(), parsed.fingerprint.begin());
   return parsed;
 }
 

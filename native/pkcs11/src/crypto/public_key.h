@@ -1,18 +1,22 @@
 // What a DER SubjectPublicKeyInfo says, in the forms that PKCS #11 attributes want.
 #pragma once
 
+#include <array>
+#include <cstdint>
+
 #include "crypto/libcrypto.h"
 #include "cryptoki.h"
 #include "wire/bytes.h"
 
 namespace tlskeep {
 
+// A signature reads the numbers and the fingerprint: they stand in front, side by side.
 struct PublicKey {
-  CK_KEY_TYPE type;         // CKK_RSA, CKK_EC or CKK_EC_EDWARDS
-  Bytes info;               // the SubjectPublicKeyInfo, DER
-  Bytes fingerprint;        // its SHA-256
-  CK_ULONG bits;            // of the modulus, of the curve's order, or of the Edwards curve's field
+  CK_KEY_TYPE type;  // CKK_RSA, CKK_EC or CKK_EC_EDWARDS
+  CK_ULONG bits;     // of the modulus, of the curve's order, or of the Edwards curve's field
   std::size_t signature_bytes;
+  std::array<std::uint8_t, 32> fingerprint;  // SHA-256 of `info`
+  Bytes info;                                // the SubjectPublicKeyInfo, DER
   // RSA: unsigned, big-endian, without leading zeros.
   Bytes modulus;
   Bytes public_exponent;
