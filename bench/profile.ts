@@ -2,6 +2,7 @@
 import type { HandshakeProfile } from "./measure/handshakes.js"
 import type { ScaleProfile } from "./measure/scale.js"
 import type { SignatureProfile } from "./measure/signatures.js"
+import type { ServedKeyType } from "./report/schema.js"
 
 /** Says one line to whoever watches. */
 export type Say = (line: string) => void
@@ -25,7 +26,7 @@ export interface Profile {
   handshakes: HandshakeProfile
   signatures: SignatureProfile
   scale: ScaleProfile
-  roundTrips: { handshakes: number }
+  roundTrips: { keys: readonly ServedKeyType[]; handshakes: number }
   startup: { rounds: number; agentTokens: readonly number[] }
   instructions: { signatures: number }
 }
@@ -51,7 +52,8 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
       ...{ rounds: 3, seconds: 0.4, warmupSeconds: 0.1 },
     },
     scale: { keys: [1, 16], connections: [1, 50], ...{ rounds: 3, seconds: 0.6 } },
-    roundTrips: { handshakes: 10 },
+    // A signature is a request, whatever the key: one of them will do.
+    roundTrips: { keys: ["P-256"], handshakes: 10 },
     startup: { rounds: 1, agentTokens: [1] },
     instructions: { signatures: 50 },
   },
@@ -73,7 +75,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
       ...{ rounds: 5, seconds: 1, warmupSeconds: 0.3 },
     },
     scale: { keys: [1, 16, 128, 1_000], connections: [1, 50, 500], ...{ rounds: 7, seconds: 2 } },
-    roundTrips: { handshakes: 50 },
+    roundTrips: { keys: ["RSA-2048", "P-256"], handshakes: 50 },
     startup: { rounds: 5, agentTokens: [1, 16, 128] },
     instructions: { signatures: 200 },
   },

@@ -71,7 +71,7 @@ async function measure(
     }
   }
   if (wants("round-trips")) {
-    const options = { keys, contenders, ...profile.roundTrips }
+    const options = { contenders, ...profile.roundTrips }
     measured.round_trips.push(...(await measureRoundTrips(host, options, say)))
   }
   // Their agents and enclaves would only be neighbours from here on.
