@@ -85,16 +85,16 @@ SignatureCounts KeyDirectory::TakeCounts(std::uint32_t token) {
 void KeyDirectory::Insert(Row&& row) noexcept {
   std::size_t at = HomeOf(row.fingerprint);
   while (rows_[at].published.key != nullptr) at = Next(at);
-  rows_[at] = std::move(row);
+  RowAt(at) = std::move(row);
   ++used_;
 }
 
 void KeyDirectory::Erase(std::size_t at) noexcept {
-  rows_[at] = {};
+  RowAt(at) = {};
   --used_;
   // What may have been put behind it for want of a nearer place takes one now, or the same again.
   for (at = Next(at); rows_[at].published.key != nullptr; at = Next(at)) {
-    Row moved = std::exchange(rows_[at], {});
+    Row moved = std::exchange(RowAt(at), {});
     --used_;
     Insert(std::move(moved));
   }
@@ -115,9 +115,9 @@ void KeyDirectory::Reserve(std::size_t more) {
   std::size_t size = rows_.size();
   while (size < 2 * (used_ + more)) size *= 2;
   if (size == rows_.size()) return;
-  std::vector<Row> former = std::exchange(rows_, std::vector<Row>(size));
+  std::vector<AlignedRow> former = std::exchange(rows_, std::vector<AlignedRow>(size));
   used_ = 0;
-  for (Row& row : former) {
+  for (AlignedRow& row : former) {
     if (row.published.key != nullptr) Insert(std::move(row));
   }
 }

@@ -89,12 +89,14 @@ class KeyDirectory {
 
  private:
   // Free without a key.
-  struct alignas(kCacheLineBytes) Row {
-    Fingerprint fingerprint;
-    std::int64_t expires_at_ms;  // since the epoch
-    std::uint32_t token;
-    PublishedKey published;
+  struct Row {
+    Fingerprint fingerprint{};
+    std::int64_t expires_at_ms = 0;  // since the epoch
+    std::uint32_t token = 0;
+    PublishedKey published{};
   };
+  // In the table alone: compilers fall short of aligning what lies on a stack so widely.
+  struct alignas(kCacheLineBytes) AlignedRow : Row {};
 
   // A fingerprint is a hash already.
   std::size_t HomeOf(const Fingerprint& fingerprint) const {
@@ -103,6 +105,7 @@ class KeyDirectory {
     return first & (rows_.size() - 1);
   }
   std::size_t Next(std::size_t at) const { return (at + 1) & (rows_.size() - 1); }
+  Row& RowAt(std::size_t at) { return rows_[at]; }
   // There is a free row.
   void Insert(Row&& row) noexcept;
   void Erase(std::size_t at) noexcept;
@@ -114,7 +117,7 @@ class KeyDirectory {
   // Open addressing with linear probing: from the row that a fingerprint names on, up to a free one. One row
   // has all that is read to find and admit a key: with a thousand keys, each further place in memory is a cache
   // miss. A power of two, half of it free at least.
-  std::vector<Row> rows_ = std::vector<Row>(16);
+  std::vector<AlignedRow> rows_ = std::vector<AlignedRow>(16);
   std::size_t used_ = 0;
   std::unordered_map<std::uint32_t, std::shared_ptr<TokenCounters>> counters_;
 };
