@@ -1,8 +1,9 @@
-# `tlskeep_native_flags`: the warnings and the hardening that all of our native code is built with, and the
-# sanitizers where they are asked for.
+# `tlskeep_native_flags`: the warnings and the hardening that all of our native code is built with, the sanitizers
+# where they are asked for, and where wire/ is included from.
 set(TLSKEEP_SANITIZE "" CACHE STRING "Sanitizers to build with: \"address,undefined\" or \"thread\"")
 
 add_library(tlskeep_native_flags INTERFACE)
+target_include_directories(tlskeep_native_flags INTERFACE ${CMAKE_CURRENT_LIST_DIR})
 target_compile_options(tlskeep_native_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wnon-virtual-dtor -Wold-style-cast
   -Wcast-qual -Wformat=2 -Werror
